@@ -1,0 +1,63 @@
+"""One hardened XML parser for every document that a stranger may send.
+
+Rules: XML 1.0 (https://www.w3.org/TR/xml/), Namespaces in XML (https://www.w3.org/TR/xml-names/).
+Nothing outside the given bytes is ever read: no network, no DTD, no external entity. Entity references stay
+unresolved, and libxml2's own limits on depth, text length and entity amplification stay switched on.
+"""
+
+from __future__ import annotations
+
+from lxml import etree
+
+Element = etree._Element  # lxml's public functions return this type; it has no public name.
+
+
+class MalformedXml(ValueError):
+    """The bytes are not a well-formed XML document within the limits.
+
+    `line` counts from 1 and is 0 when no line is to blame; `reason` is one short sentence without the document's text.
+    """
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(f"line {line}: {reason}" if line else reason)
+        self.reason = reason
+        self.line = line
+
+
+def parse(data: bytes, *, max_bytes: int) -> Element:
+    """Return the root element of an XML document of at most `max_bytes` bytes.
+
+    Comments and processing instructions are left out, so every child is an element or an unresolved entity.
+    Raises MalformedXml when the document is too long, empty or not well-formed.
+    """
+    if len(data) > max_bytes:
+        raise MalformedXml(f"longer than {max_bytes} bytes")
+    try:
+        root = etree.fromstring(data, _parser())
+    except etree.XMLSyntaxError as error:
+        raise MalformedXml("not well-formed", _line(error)) from None
+    except (ValueError, LookupError):
+        raise MalformedXml("unknown encoding or forbidden characters") from None
+    if root is None:
+        raise MalformedXml("no root element")
+    return root
+
+
+def _parser() -> etree.XMLParser:
+    # A parser keeps the errors of its last document, so each document gets its own (about 10 microseconds).
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _line(error: etree.XMLSyntaxError) -> int:
+    # libxml2 wraps its line counter at 65,535 and answers None when the document ended too early.
+    return error.lineno or 0
