@@ -1,0 +1,1 @@
+"""The Scrapy project, and the add-on that any other Scrapy project can switch on."""

@@ -1,0 +1,1 @@
+"""The spiders that the command and scrapy crawl run."""

@@ -1,0 +1,1 @@
+"""Read what rightsholders have reserved, decide what may be done, and prove it later."""

@@ -1,0 +1,1 @@
+"""Judges the rows of datasets that exist already."""

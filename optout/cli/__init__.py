@@ -1,0 +1,1 @@
+"""The optout command: one module a subcommand."""

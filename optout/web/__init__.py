@@ -1,0 +1,1 @@
+"""The local web service: decisions, proofs and the dashboard."""
