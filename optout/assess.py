@@ -1,0 +1,82 @@
+"""One URL from plan to decision: the file to read first.
+
+Everything the product does is here once, in order: plan which files to look at, fetch them, read them, follow
+what they point to, and decide; then, if the agent may, fetch the page and decide again with what its headers
+and its head say. The crawler does the same inside Scrapy, the audit for a billion rows from its store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optout import engine
+from optout.acquisition import plan
+from optout.model import RESOURCE, Effect
+from optout.urls import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from optout.acquisition.fetcher import Fetcher
+    from optout.engine import Read
+    from optout.identity import Identity
+    from optout.model import Exchange, Verdict
+    from optout.policy import Policy
+
+POINTER_DEPTH = 2
+"""How far pointers are followed: a licence link leads to a licence, which may name one document more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A verdict and everything that it was made from."""
+
+    url: str
+    verdict: Verdict
+    exchanges: tuple[Exchange, ...]
+    reads: tuple[Read, ...]
+
+
+async def assess(url: str, policy: Policy, identity: Identity, fetcher: Fetcher, *, refused_too: bool = False) -> Assessment:
+    """Decide on one URL, fetching what that takes and nothing that is refused.
+
+    Args:
+        url: absolute, http or https.
+        policy: the policy in force.
+        identity: who we are.
+        fetcher: the door to the network.
+        refused_too: look at the page even where the agent is refused; only for exchanges that are at hand.
+
+    Raises:
+        MalformedUrl: the URL names no origin.
+    """
+    planned = plan.well_known(origin_of(url), policy)
+    origin = await _fetch_all(planned, fetcher)
+    origin += await _pointed(origin, policy, fetcher)
+    verdict = engine.decide(origin, url, policy, identity)
+    if verdict.access is not Effect.PERMIT and not refused_too:
+        return Assessment(url, verdict, tuple(origin), engine.read(origin, policy))
+    page = [await fetcher.fetch(plan.Planned(url, RESOURCE))]
+    exchanges = origin + page
+    exchanges += await _pointed(exchanges, policy, fetcher)
+    verdict = engine.decide(exchanges, url, policy, identity)
+    return Assessment(url, verdict, tuple(exchanges), engine.read(exchanges, policy))
+
+
+async def _fetch_all(planned: Iterable[plan.Planned], fetcher: Fetcher) -> list[Exchange]:
+    return list(await asyncio.gather(*(fetcher.fetch(item) for item in planned)))
+
+
+async def _pointed(exchanges: list[Exchange], policy: Policy, fetcher: Fetcher) -> list[Exchange]:
+    """Fetch the documents that exchanges point to and that are not among them."""
+    found: list[Exchange] = []
+    for _ in range(POINTER_DEPTH):
+        known = {(exchange.url, exchange.role) for exchange in (*exchanges, *found)}
+        reads = engine.read([*exchanges, *found], policy)
+        missing = [item for item in plan.follow(reads) if (item.url, item.role) not in known]
+        if not missing:
+            break
+        found += await _fetch_all(missing, fetcher)
+    return found

@@ -1,0 +1,64 @@
+"""Options that several commands share, and how a terminal is told things."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from optout.acquisition import policy_files
+from optout.identity import Identity
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from optout.policy import Policy
+
+DEFAULT_TOKEN = "OptOutBot"  # noqa: S105 - a product token, no secret
+
+
+def add_policy(parser: ArgumentParser) -> None:
+    """Add `--policy`."""
+    names = ", ".join(policy_files.shipped())
+    parser.add_argument(
+        "--policy",
+        metavar="NAME|FILE",
+        default=policy_files.DEFAULT,
+        help=f"policy to decide under: {names}, or a TOML file (default: %(default)s)",
+    )
+
+
+def add_identity(parser: ArgumentParser) -> None:
+    """Add `--as`, `--user-agent` and `--contact`."""
+    parser.add_argument(
+        "--as", dest="token", metavar="TOKEN", default=DEFAULT_TOKEN, help="product token (default: %(default)s)"
+    )
+    parser.add_argument("--user-agent", metavar="TEXT", default="", help="full User-Agent header (default: the token)")
+    parser.add_argument("--contact", metavar="MAIL", default="", help="address for the From header")
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Add `--json` and `--quiet`."""
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, for machines")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def policy(options: Namespace) -> Policy:
+    """The policy that the options name, as it stands today."""
+    return policy_files.load(options.policy, as_of=datetime.now(UTC).date())
+
+
+def identity(options: Namespace) -> Identity:
+    """The identity that the options name."""
+    return Identity(options.token, options.user_agent, options.contact)
+
+
+def console() -> Console:
+    """Where results for people go; plain text when stdout is not a terminal."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def error_console() -> Console:
+    """Where progress and warnings go."""
+    return Console(stderr=True, highlight=False)

@@ -1,0 +1,152 @@
+"""Verdicts for machines and for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from optout.model import Effect, Purpose, Scope, State
+from optout.signals import PROTOCOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+
+    from optout.model import Decision, Place, Problem, Signal, Verdict
+    from optout.policy import Policy
+
+_EFFECT_STYLE = {Effect.PERMIT: "green", Effect.DENY: "bold red", Effect.REVIEW: "yellow"}
+_STATE_STYLE = {State.RESERVED: "red", State.PERMITTED: "green", State.UNSPECIFIED: "dim"}
+_LONGEST_VALUE = 160
+
+
+def place_json(place: Place) -> dict[str, Any]:
+    """A place as an object; what is not known is left out."""
+    parts = {"resource": place.resource, "line": place.line, "offset": place.offset, "field": place.field}
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def signal_json(signal: Signal) -> dict[str, Any]:
+    """A signal as an object."""
+    form: dict[str, Any] = {
+        "protocol": signal.protocol,
+        "purpose": signal.purpose,
+        "state": signal.state,
+        "scope": signal.scope,
+        "strength": signal.strength,
+        "place": place_json(signal.place),
+        "value": signal.value,
+    }
+    if signal.advisory:
+        form["advisory"] = True
+    if signal.conditions:
+        form["conditions"] = [{"name": name, "text": text} for name, text in signal.conditions]
+    return form
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """A problem as an object."""
+    return {"code": problem.code, "place": place_json(problem.place)}
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision as an object."""
+    return {"effect": decision.effect, "reason": decision.reason}
+
+
+def verdict_json(verdict: Verdict, purposes: Sequence[Purpose]) -> dict[str, Any]:
+    """A verdict in the form of `optout check --json`, decisions limited to these purposes."""
+    return {
+        "states": {purpose: verdict.states[purpose] for purpose in Purpose},
+        "crawl": "allow" if verdict.access is Effect.PERMIT else "disallow",
+        "decisions": {purpose: decision_json(verdict.decision(purpose)) for purpose in purposes},
+        "signals": [signal_json(signal) for signal in verdict.signals if not signal.advisory],
+        "advisory": list(verdict.advisory),
+        "advisory_signals": [signal_json(signal) for signal in verdict.signals if signal.advisory],
+        "problems": [problem_json(problem) for problem in verdict.problems],
+        "coverage": {carrier: str(availability) for carrier, availability in verdict.coverage.carriers},
+        "digests": {
+            "policy": verdict.digests.policy,
+            "registry": verdict.digests.registry,
+            "exchanges": [{"url": url, "sha256": digest} for url, digest in verdict.digests.exchanges],
+        },
+    }
+
+
+def printable(text: str, longest: int = _LONGEST_VALUE) -> str:
+    """A stranger's text made safe for a terminal: one line, no control characters, not too long."""
+    safe = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
+
+
+def print_verdict(console: Console, verdict: Verdict, purposes: Sequence[Purpose]) -> None:
+    """Print the answer per purpose, then every other signal, offers, problems and coverage."""
+    console.print(_decisions(verdict, purposes))
+    decisive = {signal for purpose in purposes for signal in verdict.decision(purpose).decisive}
+    rest = [signal for signal in verdict.signals if signal not in decisive]
+    if rest:
+        console.print(_signals("Other signals", rest))
+    offers = dict.fromkeys(condition for signal in verdict.signals for condition in signal.conditions)
+    if offers:
+        console.print(_pairs("Offer: what the rightsholder asks in return", offers))
+    if verdict.problems:
+        console.print(_pairs("Problems", ((item.code, str(item.place)) for item in verdict.problems)))
+    console.print(_pairs("Looked at", ((carrier, str(found)) for carrier, found in verdict.coverage.carriers)))
+
+
+def _decisions(verdict: Verdict, purposes: Iterable[Purpose]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("purpose", "stated", "effect", "reason", "where", "what it says"):
+        table.add_column(column, overflow="fold")
+    for purpose in purposes:
+        decision, state = verdict.decision(purpose), verdict.states[purpose]
+        first = decision.decisive[0] if decision.decisive else None
+        table.add_row(
+            purpose,
+            Text(state, style=_STATE_STYLE[state]),
+            Text(decision.effect, style=_EFFECT_STYLE[decision.effect]),
+            decision.reason,
+            Text(printable(str(first.place)) if first else ""),
+            Text(printable(first.value) if first else ""),
+        )
+    return table
+
+
+def _signals(title: str, signals: Iterable[Signal]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("purpose", "state", "protocol", "addressed to", "where", "what it says"):
+        table.add_column(column, overflow="fold")
+    for signal in signals:
+        scope = signal.scope if signal.scope is not Scope.OTHER_AGENTS else "other AI crawlers"
+        table.add_row(
+            signal.purpose,
+            Text(signal.state, style=_STATE_STYLE[signal.state]),
+            f"{signal.protocol} (advisory)" if signal.advisory else signal.protocol,
+            scope,
+            Text(printable(str(signal.place))),
+            Text(printable(signal.value)),
+        )
+    return table
+
+
+def _pairs(title: str, pairs: Iterable[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    for name, text in pairs:
+        table.add_row(Text(f"  {printable(name)}"), Text(printable(text)))
+    return table
+
+
+def print_explanation(console: Console, verdict: Verdict, policy: Policy) -> None:
+    """Print the specification and legal status of every protocol that bears on a verdict."""
+    table = Table(title="Sources", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("protocol", "specification", "edition", "legal status", "mode"):
+        table.add_column(column, overflow="fold")
+    for name in sorted({signal.protocol for signal in verdict.signals}):
+        protocol, entry = PROTOCOLS[name], policy.registry.get(name)
+        status = entry.status if entry else "not registered"
+        table.add_row(name, protocol.specification, protocol.edition, status, policy.mode(name))
+    console.print(table)
