@@ -1,0 +1,1 @@
+"""The evidence log: what was decided, on which bytes, in a form that a stranger can check."""
