@@ -1,0 +1,227 @@
+"""Path patterns and the one matcher for them, shared by every protocol whose statements are limited to paths.
+
+The language is that of RFC 9309 sections 2.2.2 and 2.2.3: octets are compared from the first octet of the path, `*`
+is any run of octets, a `$` at the end is the end of the URL, and a `$` anywhere else is itself. Which of several
+matching patterns counts differs between protocols (the longest, the first in the file, …), so `PatternTable` takes
+patterns in their order of precedence and knows nothing else.
+
+Regular expressions are never built from a stranger's pattern: matching is a chain of substring searches.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from optout.urls import normalise_octets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NO_MATCH = -1
+"""What `PatternTable.first` gives where no pattern matches."""
+
+
+def normalise(text: str) -> str:
+    """The normal form of a pattern: octets as in `normalise_octets`, `*` the wildcard, `$` only as end anchor.
+
+    A `$` that is not the last octet becomes `%24`, as it does in a normalised target. Runs of `*` become one.
+    """
+    text = normalise_octets(text)
+    if "$" in text:
+        head, anchor, after = text.rpartition("$")
+        text = head.replace("$", "%24") + ("%24" + after if after else anchor)
+    while "**" in text:
+        text = text.replace("**", "*")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One path pattern.
+
+    Attributes:
+        text: as it was written.
+        normal: its normal form, see `normalise`.
+        octets: the length by which RFC 9309 section 2.2.2 calls a match specific: that of the rule with its escapes
+            normalised (a non-ASCII octet counts three, a decoded escape one) and its special characters counted as
+            they stand.
+        pieces: the literal runs between the wildcards of `normal`, first to last, without the anchor.
+        anchored: whether the pattern reaches to the end of the URL.
+    """
+
+    text: str
+    normal: str = field(init=False)
+    octets: int = field(init=False)
+    pieces: tuple[str, ...] = field(init=False, repr=False)
+    anchored: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Derive everything from the text, so that an inconsistent pattern cannot exist."""
+        normal = normalise(self.text)
+        anchored = normal.endswith("$")
+        put = object.__setattr__
+        put(self, "normal", normal)
+        put(self, "octets", len(normalise_octets(self.text)))
+        put(self, "pieces", tuple((normal[:-1] if anchored else normal).split("*")))
+        put(self, "anchored", anchored)
+
+    def matches(self, target: str) -> bool:
+        """Whether it matches a target from `optout.urls.match_target`; linear in the target's length.
+
+        Taking each literal run at its first place leaves most room for the next, so no choice is ever taken back.
+        """
+        head, *middle = self.pieces
+        if not middle:
+            return target == head if self.anchored else target.startswith(head)
+        tail = middle.pop() if self.anchored else ""
+        if not target.startswith(head) or not target.endswith(tail):
+            return False
+        at, end = len(head), len(target) - len(tail)
+        for piece in middle:
+            at = target.find(piece, at, end)
+            if at < 0:
+                return False
+            at += len(piece)
+        return at <= end
+
+
+def specificity_order(patterns: Sequence[Pattern], tie: Sequence[int]) -> list[int]:
+    """The order of precedence of RFC 9309 section 2.2.2: most octets first.
+
+    Args:
+        patterns: in file order.
+        tie: a rank for each; among patterns of equal length the lower rank comes first, then the earlier one.
+            For robots.txt an allow rule has the lower rank.
+
+    Returns:
+        Indices into `patterns`, the one that wins against all others first.
+    """
+    return sorted(range(len(patterns)), key=lambda index: (-patterns[index].octets, tie[index]))
+
+
+class PatternTable:
+    """Patterns in order of precedence, made ready to be asked many times.
+
+    Plain prefixes and the literal beginnings of wildcard patterns are kept sorted, each with a link to the longest
+    other entry that it begins with. All entries that a target begins with then lie on one chain of links, whose end
+    is found by bisection. Patterns without a wildcard that reach to the end are looked up whole.
+    """
+
+    __slots__ = ("_best", "_buckets", "_exact", "_heads", "_none", "_over_heads", "_over_prefixes", "_prefixes")
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        """Compile patterns; index 0 wins against all others."""
+        self._none = len(patterns)
+        self._exact: dict[str, int] = {}
+        prefixes: dict[str, int] = {}
+        buckets: dict[str, list[_Wildcard]] = {}
+        for index, pattern in enumerate(patterns):
+            head, *rest = pattern.pieces
+            if any(rest):
+                buckets.setdefault(head, []).append(_wildcard(index, pattern))
+            elif pattern.anchored and not rest:
+                self._exact.setdefault(head, index)
+            else:
+                prefixes.setdefault(head, index)
+        self._prefixes, self._over_prefixes = _chains(prefixes)
+        self._best = _best(prefixes, self._prefixes, self._over_prefixes)
+        self._heads, self._over_heads = _chains(buckets)
+        self._buckets = [buckets[head] for head in self._heads]
+
+    def first(self, target: str) -> int:
+        """The lowest index whose pattern matches a target from `match_target`, or `NO_MATCH`."""
+        best = self._exact.get(target, self._none)
+        entries, over = self._prefixes, self._over_prefixes
+        at = bisect_right(entries, target) - 1
+        while at >= 0:
+            if target.startswith(entries[at]):
+                best = min(best, self._best[at])
+                break
+            at = over[at]
+        if self._heads:
+            best = self._first_wildcard(target, best)
+        return best if best < self._none else NO_MATCH
+
+    def _first_wildcard(self, target: str, best: int) -> int:
+        """The lowest index below `best` of a wildcard pattern that matches, or else `best`."""
+        entries, over = self._heads, self._over_heads
+        at = bisect_right(entries, target) - 1
+        while at >= 0:
+            if target.startswith(entries[at]):
+                best = _scan(self._buckets[at], target, best)
+            at = over[at]
+        return best
+
+
+class _Wildcard(NamedTuple):
+    """A wildcard pattern as the scan wants it.
+
+    Attributes:
+        rank: its place in the order of precedence.
+        start: the length of the literal beginning, which its bucket has already compared.
+        piece: the run to search for from there: one that must occur, so that its absence dismisses the pattern.
+        step: how much of `piece` is used up where it is found; nothing, where it is the tail.
+        more: the runs to find after it.
+        tail: what the target must end with; empty where the pattern is not anchored.
+    """
+
+    rank: int
+    start: int
+    piece: str
+    step: int
+    more: tuple[str, ...]
+    tail: str
+
+
+def _wildcard(index: int, pattern: Pattern) -> _Wildcard:
+    head, *runs = pattern.pieces
+    tail = runs.pop() if pattern.anchored else ""
+    runs = [run for run in runs if run]
+    if not runs:
+        return _Wildcard(index, len(head), tail, 0, (), tail)
+    return _Wildcard(index, len(head), runs[0], len(runs[0]), tuple(runs[1:]), tail)
+
+
+def _scan(bucket: list[_Wildcard], target: str, best: int) -> int:
+    """The first of a bucket, in order of precedence, that matches; most are dismissed by a single search."""
+    for rank, start, piece, step, more, tail in bucket:
+        if rank >= best:
+            break
+        at = target.find(piece, start)
+        if at >= 0 and (not (more or tail) or _goes_on(target, at + step, more, tail)):
+            return rank
+    return best
+
+
+def _goes_on(target: str, at: int, more: tuple[str, ...], tail: str) -> bool:
+    """Whether the rest of a pattern follows from a place on."""
+    end = len(target) - len(tail)
+    for piece in more:
+        at = target.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return at <= end and target.endswith(tail)
+
+
+def _chains(entries: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Sort strings, and link each to the longest other one that it begins with (-1: none)."""
+    ordered = sorted(entries)
+    over: list[int] = []
+    open_entries: list[int] = []
+    for index, entry in enumerate(ordered):
+        while open_entries and not entry.startswith(ordered[open_entries[-1]]):
+            open_entries.pop()
+        over.append(open_entries[-1] if open_entries else -1)
+        open_entries.append(index)
+    return ordered, over
+
+
+def _best(indices: Mapping[str, int], ordered: list[str], over: list[int]) -> list[int]:
+    """For each entry the lowest index on its chain of links; a linked entry always comes earlier."""
+    best: list[int] = []
+    for entry, above in zip(ordered, over, strict=True):
+        best.append(min(indices[entry], best[above]) if above >= 0 else indices[entry])
+    return best
