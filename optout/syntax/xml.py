@@ -7,9 +7,11 @@ unresolved, and libxml2's own limits on depth, text length and entity amplificat
 
 from __future__ import annotations
 
+from typing import cast
+
 from lxml import etree
 
-Element = etree._Element  # lxml's public functions return this type; it has no public name.
+Element = etree._Element  # noqa: SLF001 - lxml's public functions return this type; it has no public name.
 
 
 class MalformedXml(ValueError):
@@ -41,6 +43,25 @@ def parse(data: bytes, *, max_bytes: int) -> Element:
     if root is None:
         raise MalformedXml("no root element")
     return root
+
+
+def line_of(element: Element) -> int:
+    """The line that an element begins on, counted from 1; 0 where it is not known."""
+    return cast("int | None", element.sourceline) or 0
+
+
+def name_of(element: Element) -> tuple[str, str]:
+    """The namespace URI and the local name of an element; an unresolved entity has neither."""
+    tag: object = element.tag
+    return split_name(tag) if isinstance(tag, str) else ("", "")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The two parts of a name in Clark notation, `{namespace}local`."""
+    if not name.startswith("{"):
+        return "", name
+    namespace, _, local = name[1:].partition("}")
+    return namespace, local
 
 
 def _parser() -> etree.XMLParser:
