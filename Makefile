@@ -1,0 +1,48 @@
+# A fresh machine needs Python 3.11 or later and make; every target makes the rest, in .venv/ and nowhere else.
+# `make test EXTRAS=ray,spark` tests the engines too, `make test FULL=1` with what is heavy to install (a browser).
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SHELL := /bin/sh
+BIN := .venv/bin
+
+comma := ,
+extras := $(subst $(comma), ,$(EXTRAS))
+stamps := .venv/.installed $(extras:%=.venv/.installed-%)
+lists := tools/apt-packages.txt $(wildcard $(extras:%=tools/apt-packages-%.txt)) $(if $(FULL),tools/apt-packages-full.txt)
+benches := $(filter-out bench/_%,$(wildcard bench/*.py))
+
+.DEFAULT_GOAL := test
+.PHONY: demo test lint system bench lock clean
+
+demo: .venv/.installed
+	$(BIN)/optout demo
+
+test: lint system
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(stamps)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+system:
+	@tools/system.sh $(lists)
+
+bench: $(stamps)
+	@for bench in $(benches); do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $${failed:-0}
+
+lock:
+	tools/lock.sh "$$(tools/find_python.sh)"
+
+clean:
+	rm -rf .venv build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# The stamps are files of the environment itself, so that they go when it goes.
+.venv/.installed: requirements.lock pyproject.toml $(wildcard setup.py optout/audit/*.c)
+	@tools/install.sh requirements.lock
+	@touch $@
+
+.venv/.installed-%: requirements-%.lock .venv/.installed
+	@tools/install.sh $<
+	@touch $@

@@ -1,0 +1,24 @@
+"""What every test shares: how Hypothesis searches, and where the vectors beside the checkout lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+# No deadlines, because a shared machine is slow by fits. CI draws the same examples each time, so that a red run is
+# about the change it ran on; a developer's machine keeps searching.
+settings.register_profile("developer", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Find the folder of acceptance data beside the checkout; a test that needs it is skipped where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no acceptance data: {folder} does not exist")
+    return folder
