@@ -1,0 +1,276 @@
+"""robots.txt: who may fetch what (RFC 9309, the Robots Exclusion Protocol).
+
+A refusal of access reserves every purpose for whoever is refused: what may not be fetched may not be mined.
+`Allow` is silence. It says nothing about use, but it counts in the precedence of paths.
+
+| robots.txt answers | the letter (section 2.3.1) | read more widely under |
+|---|---|---|
+| 2xx | its rules count; HTML, JSON or binary is no rules and a problem | |
+| 4xx | unavailable: everything may be fetched | `robots-unauthorised` (401, 403), `robots-rate-limited` (429) |
+| more redirects than are followed | unavailable | `robots-redirects` |
+| 5xx, no answer | unreachable: nothing may be fetched, whatever the body says | |
+| more bytes than are read | the rules that were read count | `robots-truncated` |
+
+Lines that the letter ignores although a refusal was plainly meant count under `malformed-reservations`, and tokens
+behind the first of a list under `agent-lists` (RFC 9309 erratum 8895, reported only).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from protego import Protego
+
+from optout.errors import MalformedUrl
+from optout.model import (
+    EVERYONE,
+    RESERVE_ALL,
+    SILENCE,
+    TOO_MANY_REDIRECTS,
+    Availability,
+    Exchange,
+    Leniency,
+    Place,
+    Problem,
+    Purpose,
+    Reading,
+    Statement,
+    Strength,
+    reserve,
+)
+from optout.protocol import Precedence, Protocol, WellKnown
+from optout.syntax import robots_txt
+from optout.urls import origin_of, registrable_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from optout.syntax.robots_txt import Group, Record, RobotsFile
+
+ROLE = "/robots.txt"
+_FILE = Place(ROLE)
+
+STATUS_MEANING = {
+    401: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
+    403: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
+    429: ("robots.rate-limited", Leniency.ROBOTS_RATE_LIMITED),
+}
+"""Statuses that the letter counts as "no robots.txt", and the wider reading under which each refuses everything."""
+
+READER_PROBLEMS = {
+    "robots.unreachable": "robots.txt answered 5xx or not at all; nothing may be fetched (RFC 9309 section 2.3.1.4).",
+    "robots.unauthorised": "robots.txt answered 401 or 403: by the letter unavailable, perhaps meant as a refusal.",
+    "robots.rate-limited": "robots.txt answered 429: by the letter unavailable, but it exists and was not seen.",
+    "robots.redirects": "robots.txt redirected more often than is followed, or to nowhere; by the letter unavailable.",
+    "robots.second-reader-forbids": "An independent reader of this robots.txt forbids what ours allows.",
+}
+
+
+def read(exchange: Exchange) -> Reading:
+    """Read one answer for `/robots.txt`; see the table above."""
+    match exchange.availability:
+        case Availability.RETRIEVED:
+            return _rules(exchange)
+        case Availability.UNREACHABLE:
+            return _refusal("robots.unreachable", _outcome(exchange), None)
+        case Availability.UNAVAILABLE:
+            return _unavailable(exchange)
+        case _:
+            return SILENCE
+
+
+def _unavailable(exchange: Exchange) -> Reading:
+    status = exchange.status or 0
+    if exchange.error == TOO_MANY_REDIRECTS or 300 <= status < 400:
+        return _refusal("robots.redirects", _outcome(exchange), Leniency.ROBOTS_REDIRECTS)
+    if status in STATUS_MEANING:
+        reason, leniency = STATUS_MEANING[status]
+        return _refusal(reason, _outcome(exchange), leniency)
+    return SILENCE
+
+
+def _outcome(exchange: Exchange) -> str:
+    return exchange.error or f"status {exchange.status}"
+
+
+def _refusal(reason: str, outcome: str, leniency: Leniency | None) -> Reading:
+    statement = Statement(reason, _FILE, outcome, RESERVE_ALL, refuses_access=True, leniency=leniency)
+    return Reading((statement,), (Problem(reason, _FILE),))
+
+
+class _Kind(NamedTuple):
+    """What the statements of one kind have in common; `prefix` begins their reason code."""
+
+    prefix: str
+    leniency: Leniency | None = None
+    advisory: bool = False
+
+
+_RULE = _Kind("robots.group")
+_LISTED = _Kind("robots.agent-list", Leniency.AGENT_LISTS)
+_REPAIRED = _Kind("robots.repaired", Leniency.MALFORMED_RESERVATIONS)
+_ORPHAN = _Kind("robots.rule-before-agent", advisory=True)
+
+
+def _rules(exchange: Exchange) -> Reading:
+    """Read the rules of a robots.txt that arrived."""
+    file = _cut(exchange)
+    addressed = frozenset(token for group in file.groups for token in _tokens(group)) - {EVERYONE}
+    everyone = (EVERYONE, *sorted(addressed))
+    statements = [*_group_rules(file, _host(exchange.url)), *_evidence(file)]
+    if file.truncated:
+        statements.append(_beyond(everyone))
+    problems = tuple(Problem(f"robots.{fault.code}", Place(ROLE, fault.line, fault.offset)) for fault in file.faults)
+    return Reading((*statements, *_file_itself(statements, everyone)), problems, addressed=addressed)
+
+
+def _cut(exchange: Exchange) -> RobotsFile:
+    """Cut the file; a body that was cut at a limit loses its last line, because half a rule is another rule."""
+    body = exchange.body
+    return robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
+
+
+def _host(url: str) -> str:
+    try:
+        return registrable_domain(origin_of(url).host)
+    except MalformedUrl:
+        return ""
+
+
+def _tokens(group: Group) -> dict[str, None]:
+    """Whom a group addresses by the letter, in order."""
+    return dict.fromkeys(token for agent in group.agents for token in agent.tokens)
+
+
+def _group_rules(file: RobotsFile, domain: str) -> Iterator[Statement]:
+    """The rules of all groups: those of the letter, and those of each wider reading."""
+    for group in file.groups:
+        named = tuple(_tokens(group))
+        listed = tuple(dict.fromkeys(token for agent in group.agents for token in agent.listed if token not in named))
+        rules = [record for record in group.rules if record.value.startswith(("/", "*"))]
+        yield from _stated(rules, named, _RULE)
+        yield from _stated(rules, listed, _LISTED)
+        yield from _repaired(group, (*named, *listed), domain)
+
+
+def _stated(records: Iterable[Record], agents: tuple[str, ...], kind: _Kind) -> Iterator[Statement]:
+    return (_statement(record, agents, kind) for record in records) if agents else iter(())
+
+
+def _statement(record: Record, agents: tuple[str, ...], kind: _Kind) -> Statement:
+    word = "Allow" if record.allow else "Disallow"
+    return Statement(
+        f"{kind.prefix}.{word.lower()}",
+        Place(ROLE, record.line, record.offset, word),
+        record.raw.strip(),
+        () if record.allow else RESERVE_ALL,
+        agents,
+        record.value,
+        refuses_access=not record.allow,
+        leniency=kind.leniency,
+        advisory=kind.advisory,
+    )
+
+
+def _repaired(group: Group, agents: tuple[str, ...], domain: str) -> Iterator[Statement]:
+    """Refusals that were plainly meant; one that stands on a `User-agent` line is meant for that agent alone."""
+    lines = {agent.line: tuple(dict.fromkeys((*agent.tokens, *agent.listed))) for agent in group.agents}
+    for record in group.intended:
+        if record.line in lines:
+            yield from _stated([record], lines[record.line], _REPAIRED)
+        elif record.value.startswith(("/", "*")) and _names_a_path(record, domain):
+            yield from _stated([record], agents, _REPAIRED)
+
+
+def _names_a_path(record: Record, domain: str) -> bool:
+    """Whether a faulty rule says which paths of this site it means.
+
+    `Disallow: private` does not: the path may begin anywhere. A whole URL does where it is one of this site.
+    """
+    written = record.raw.partition(":")[2].strip()
+    if written.lower().startswith(("http://", "https://")):
+        return _host(written) == domain
+    return not written or written.startswith(("/", "*"))
+
+
+def _evidence(file: RobotsFile) -> Iterator[Statement]:
+    """What never decides: rules that address nobody, and `DisallowAITraining` of an expired individual draft.
+
+    https://datatracker.ietf.org/doc/draft-canel-robots-ai-control/ was not adopted.
+    """
+    yield from _stated((record for record in file.orphans if record.value.startswith(("/", "*"))), (EVERYONE,), _ORPHAN)
+    for record in file.records:
+        if record.field == "disallowaitraining" and record.value.startswith(("/", "*")):
+            agents = tuple(_tokens(file.groups[record.group])) if record.group is not None else (EVERYONE,)
+            yield Statement(
+                "robots.disallow-ai-training",
+                Place(ROLE, record.line, record.offset, "DisallowAITraining"),
+                record.raw.strip(),
+                reserve(Purpose.AI_TRAIN),
+                agents,
+                record.value,
+                strength=Strength.ADVISORY,
+                advisory=True,
+            )
+
+
+def _beyond(everyone: tuple[str, ...]) -> Statement:
+    """What may stand behind the limit is not known: it may refuse anything to anybody."""
+    value = "the file is longer than what was read of it"
+    return Statement(
+        "robots.truncated",
+        _FILE,
+        value,
+        RESERVE_ALL,
+        everyone,
+        refuses_access=True,
+        leniency=Leniency.ROBOTS_TRUNCATED,
+    )
+
+
+def _file_itself(statements: Iterable[Statement], everyone: tuple[str, ...]) -> Iterator[Statement]:
+    """`/robots.txt` itself is always allowed (RFC 9309 section 2.2.2), in every reading that refuses anything.
+
+    The end anchor makes the rule an octet longer than `Disallow: /robots.txt`.
+    """
+    for leniency in dict.fromkeys(statement.leniency for statement in statements if statement.refuses_access):
+        value = "robots.txt itself is always allowed"
+        yield Statement("robots.file-itself", _FILE, value, agents=everyone, pattern=f"{ROLE}$", leniency=leniency)
+
+
+# The second reader.
+
+
+def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
+    """Read the same bytes with Protego, the parser of Scrapy: a predicate that says whether it forbids a URL.
+
+    A URL that Protego cannot take apart is not forbidden by it; our own reader has decided on it.
+    """
+
+    def forbids(url: str) -> bool:
+        try:
+            return not _protego(exchange.body).can_fetch(url, token)
+        except ValueError:
+            return False
+
+    return forbids
+
+
+@lru_cache(maxsize=8)
+def _protego(body: bytes) -> Protego:
+    """Parse at the first question, once. Protego takes text and keeps a byte order mark, which would hide a line."""
+    return Protego.parse(body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf"))
+
+
+PROTOCOL = Protocol(
+    name="robots-exclusion",
+    title="robots.txt",
+    specification="https://www.rfc-editor.org/rfc/rfc9309",
+    edition="RFC 9309, September 2022",
+    carriers=(WellKnown(ROLE),),
+    read=read,
+    problems={f"robots.{code}": text for code, text in robots_txt.PROBLEMS.items()} | READER_PROBLEMS,
+    precedence=Precedence.MOST_OCTETS,
+    second_reader=second_reader,
+)
