@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 RESOURCE = "resource"
 """The role of the exchange that fetched the page or asset itself, as against a file about it."""
 
+ASSET = "asset"
+"""The role of what was located inside the resource: an XMP packet, a package document, a manifest report."""
+
 EVERYONE = "*"
 """The product token that addresses every crawler (RFC 9309 section 2.2.1)."""
 
@@ -245,7 +248,7 @@ class Reading:
         addressed: product tokens that have a group of their own here, rules or not; their owners are not
             bound by what is said to everybody (RFC 9309 section 2.2.1).
         valid: whether the exchange holds the document it should hold; False makes what points to it
-            fall back on its own states.
+            fall back on its own states, and makes an asset one that has metadata which could not be read.
     """
 
     statements: tuple[Statement, ...] = ()
