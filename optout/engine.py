@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from optout.model import (
+    ASSET,
     EVERYONE,
     RESOURCE,
     Availability,
@@ -28,6 +29,7 @@ from optout.model import (
     Digests,
     Effect,
     Layer,
+    Leniency,
     Place,
     Problem,
     Purpose,
@@ -55,11 +57,13 @@ if TYPE_CHECKING:
 
 ROBOTS = "robots-exclusion"
 ROBOTS_ROLE = "/robots.txt"
+_SPEAKING = frozenset({RESOURCE, ASSET})
 _EVERYWHERE = Pattern("*")
 _STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 _RESTRICTIVE_FIRST = {State.RESERVED: 0, State.PERMITTED: 1, State.UNSPECIFIED: 2}
 _STRONGEST_FIRST = {strength: rank for rank, strength in enumerate(Strength)}
 _CLOSENESS = {layer: rank for rank, layer in enumerate(Layer)}
+_READ_APART = frozenset({Leniency.AGENT_LISTS, Leniency.ROBOTS_TRUNCATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,7 @@ def _bind(reads: Sequence[Read], known: Mapping[str, Reading], policy: Policy, i
 
 def _is_document(item: Read) -> bool:
     """Whether this is a document that speaks only through what points to it."""
-    return item.exchange.role != RESOURCE and not item.exchange.role.startswith("/")
+    return item.exchange.role not in _SPEAKING and not item.exchange.role.startswith("/")
 
 
 def _addressed(reading: Reading, token: str, policy: Policy) -> Iterable[Statement]:
@@ -256,11 +260,23 @@ def _rank(bounds: Sequence[Bound]) -> tuple[Ranked, ...]:
 
     Precedence holds within one source (a file, a document, a page); across sources the engine merges.
     """
-    sources: dict[tuple[str, str, str], list[Bound]] = {}
+    sources: dict[tuple[str, str, str, str], list[Bound]] = {}
     for bound in bounds:
         statement = bound.statement
-        sources.setdefault((bound.protocol.name, statement.layer, statement.place.resource), []).append(bound)
+        source = (bound.protocol.name, statement.layer, statement.place.resource, _apart(statement))
+        sources.setdefault(source, []).append(bound)
     return tuple(ranked for source in sorted(sources) for ranked in _ranked(sources[source]))
+
+
+def _apart(statement: Statement) -> str:
+    """What is read beside its source: an `Allow` of the letter must not lift it, nor may it hide what decides.
+
+    That holds for groups that only a list of agents addresses to us, for what a cut file may still say, and for
+    evidence.
+    """
+    if statement.advisory:
+        return "advisory"
+    return statement.leniency if statement.leniency in _READ_APART else ""
 
 
 def _ranked(bounds: list[Bound]) -> Iterable[Ranked]:
@@ -272,9 +288,9 @@ def _ranked(bounds: list[Bound]) -> Iterable[Ranked]:
         case Precedence.MOST_OCTETS:
             return [Ranked(tuple(sorted(bounds, key=_most_octets)), _ALL_PURPOSES)]
         case Precedence.MOST_OCTETS_COMBINED:
-            return _per_purpose(bounds, lambda purpose: bounds)
+            return _per_purpose(dict.fromkeys(Purpose, bounds))
         case Precedence.NARROWEST_PER_PURPOSE:
-            return _per_purpose(bounds, lambda purpose: _stating(bounds, purpose))
+            return _per_purpose({purpose: _stating(bounds, purpose) for purpose in Purpose})
 
 
 def _most_octets(bound: Bound) -> tuple[int, int]:
@@ -286,15 +302,15 @@ def _stating(bounds: Iterable[Bound], purpose: Purpose) -> list[Bound]:
     return [bound for bound in bounds if bound.statement.state(purpose) is not State.UNSPECIFIED]
 
 
-def _per_purpose(bounds: list[Bound], choose: Callable[[Purpose], list[Bound]]) -> list[Ranked]:
+def _per_purpose(chosen: Mapping[Purpose, list[Bound]]) -> list[Ranked]:
     """One order a purpose; purposes with the same order share it."""
     orders: dict[tuple[Bound, ...], set[Purpose]] = {}
-    for purpose in Purpose:
+    for purpose, bounds in chosen.items():
 
         def restrictive_among_equals(bound: Bound, purpose: Purpose = purpose) -> tuple[int, int]:
             return -_octets(bound.statement), _RESTRICTIVE_FIRST[bound.statement.state(purpose)]
 
-        order = tuple(sorted(choose(purpose), key=restrictive_among_equals))
+        order = tuple(sorted(bounds, key=restrictive_among_equals))
         orders.setdefault(order, set()).add(purpose)
     return [Ranked(order, frozenset(purposes)) for order, purposes in orders.items() if order]
 
@@ -361,7 +377,7 @@ def _conclude(winners: Sequence[Winner], others: Sequence[tuple[Agent, Bound]], 
         states=states,
         decisions=tuple(_judge(purpose, states, deciding, ground) for purpose in Purpose),
         access=Effect.DENY if refused else _access_by_coverage(ground),
-        signals=signals + _other_signals(others, ground),
+        signals=signals + _other_signals(others),
         advisory=tuple(purpose for purpose in Purpose if purpose in advisory),
         problems=ground.problems,
         coverage=ground.coverage,
@@ -422,7 +438,7 @@ def _gap(ground: Ground) -> tuple[Effect, str] | None:
         Availability.NOT_CONSULTED: ground.policy.not_consulted,
     }
     gaps = [
-        (effects[availability], f"coverage.{availability}:{carrier}")
+        (ground.policy.unreadable if carrier == ASSET else effects[availability], f"coverage.{availability}:{carrier}")
         for carrier, availability in ground.coverage.carriers
         if availability in effects
     ]
@@ -502,7 +518,7 @@ def _refused(groups: Iterable[OtherAgents], winner: Callable[[int, Ranked], int]
     return tuple(refused)
 
 
-def _other_signals(others: Sequence[tuple[Agent, Bound]], ground: Ground) -> tuple[Signal, ...]:
+def _other_signals(others: Sequence[tuple[Agent, Bound]]) -> tuple[Signal, ...]:
     """One signal a purpose for each rule that refuses other AI agents, naming them."""
     named: dict[tuple[Bound, Purpose], list[str]] = {}
     for agent, bound in others:
@@ -597,8 +613,8 @@ def decide(exchanges: Sequence[Exchange], url: str, policy: Policy, identity: Id
         MalformedUrl: the URL names no origin.
     """
     target = match_target(url)
-    origin = [exchange for exchange in exchanges if exchange.role != RESOURCE]
-    page = [exchange for exchange in exchanges if exchange.role == RESOURCE]
+    origin = [exchange for exchange in exchanges if exchange.role not in _SPEAKING]
+    page = [exchange for exchange in exchanges if exchange.role in _SPEAKING]
     reads = read(origin, policy)
     ground = _ground(reads, origin, policy, identity)
     others = _refused(_other_agents(reads, policy, identity), lambda _, ranked: ranked.plain_winner(target))
@@ -625,9 +641,16 @@ def _page_winners(
     wider = replace(
         ground,
         problems=tuple(dict.fromkeys(ground.problems + added.problems)),
+        coverage=Coverage(ground.coverage.carriers + _unreadable(reads)),
         digests=replace(ground.digests, exchanges=ground.digests.exchanges + added.digests.exchanges),
     )
     return _plain_winners(_rank(bounds), target), wider
+
+
+def _unreadable(reads: Iterable[Read]) -> tuple[tuple[str, Availability], ...]:
+    """The asset as a carrier that could not be reached, where metadata in it exists and cannot be read."""
+    lost = any(item.exchange.role == ASSET and not item.reading.valid for item in reads)
+    return ((ASSET, Availability.UNREACHABLE),) if lost else ()
 
 
 def _verdict(
@@ -662,8 +685,11 @@ class CompiledOrigin:
     _verdicts: dict[tuple[int, ...], Verdict] = field(default_factory=dict)
 
     def decide(self, url: str, page: Sequence[Exchange] = ()) -> Verdict:
-        """Decide on one URL of this origin; `page` holds the exchange of the resource once it was fetched,
-        and of the documents that it points to.
+        """Decide on one URL of this origin.
+
+        Args:
+            url: absolute.
+            page: the exchange of the resource, once it was fetched, and of the documents that it points to.
 
         Raises:
             MalformedUrl: the URL names no origin.
@@ -705,7 +731,7 @@ class CompiledOrigin:
         return _refused(self._others, lambda number, _: key[number])
 
 
-def compile(exchanges: Sequence[Exchange], policy: Policy, identity: Identity) -> CompiledOrigin:  # noqa: A001
+def compile(exchanges: Sequence[Exchange], policy: Policy, identity: Identity) -> CompiledOrigin:
     """Read an origin's exchanges once, so that its URLs can be decided on quickly.
 
     Args:

@@ -25,7 +25,7 @@ class OptoutError(Exception):
         super().__init__(f"{head}: {mend}" if mend else head)
 
 
-class MalformedUrl(OptoutError):  # noqa: N818 - named for what it says, as in the field
+class MalformedUrl(OptoutError):
     """A URL that names no origin: no scheme, no host, or characters that no URL may hold."""
 
 
@@ -33,11 +33,11 @@ class PolicyError(OptoutError):
     """A policy, registry or agent file that cannot be used; names the file, line and key."""
 
 
-class UnknownProtocol(OptoutError):  # noqa: N818
+class UnknownProtocol(OptoutError):
     """A protocol name that no file under `optout/signals/` declares."""
 
 
-class UnreadableInput(OptoutError):  # noqa: N818
+class UnreadableInput(OptoutError):
     """An input of ours (a file, a line, a column) that cannot be read at all."""
 
 

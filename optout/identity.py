@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from optout.errors import OptoutError
+from optout.model import EVERYONE
 
 _TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _BROWSER = re.compile(r"\b(?:Firefox|Chrome|Safari|Edg|OPR)/\d")
 
 
-class MalformedToken(OptoutError):  # noqa: N818
+class MalformedToken(OptoutError):
     """A product token that no robots.txt group could be addressed to."""
 
 
@@ -21,7 +22,7 @@ class Identity:
 
     Attributes:
         token: the product token (RFC 9309 section 2.2.1). Digits are accepted beyond the letter of the RFC
-            because real crawlers carry them (`AI2Bot`).
+            because real crawlers carry them (`AI2Bot`). `*` stands for a crawler that no file names.
         user_agent: the full User-Agent header; empty means the token alone.
         contact: an e-mail address for the From header (RFC 9110 section 10.1.2), or empty.
     """
@@ -36,7 +37,7 @@ class Identity:
         Raises:
             MalformedToken: the token has characters that no product token may have.
         """
-        if not _TOKEN.fullmatch(self.token):
+        if self.token != EVERYONE and not _TOKEN.fullmatch(self.token):
             message = f"product token {self.token!r} is malformed"
             raise MalformedToken(message, mend="use letters, digits, '-' and '_' only, such as ExampleBot")
 

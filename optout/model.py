@@ -194,7 +194,8 @@ class Statement:
         place: where it stands.
         value: its raw text.
         states: purpose and state, flow-down already applied; a purpose not named is not stated.
-        agents: the product tokens addressed, lower case; `("*",)` is everybody.
+        agents: the product tokens addressed, lower case; `("*",)` is everybody. A set where there may be many,
+            because every statement is asked for its agents.
         pattern: the path pattern it is limited to (RFC 9309 section 2.2.3 syntax); None is every path.
         refuses_access: whether the agents may not even fetch (robots.txt, HTTP 401, 402, 403).
         layer: where it stands relative to the work.
@@ -210,7 +211,7 @@ class Statement:
     place: Place
     value: str
     states: tuple[tuple[Purpose, State], ...] = ()
-    agents: tuple[str, ...] = (EVERYONE,)
+    agents: tuple[str, ...] | frozenset[str] = (EVERYONE,)
     pattern: str | None = None
     refuses_access: bool = False
     layer: Layer = Layer.ORIGIN

@@ -98,9 +98,9 @@ class Layers(StrEnum):
     SUPERSEDE = "the closest to the work counts"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
-    """One way of stating a reservation.
+    """One way of stating a reservation; there is one value a protocol, compared by identity.
 
     Attributes:
         name: the identifier used in files and output, lower case with hyphens.

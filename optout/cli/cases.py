@@ -91,7 +91,7 @@ def _page(case: Mapping[str, Any]) -> Exchange:
 
 def _headers(given: object) -> tuple[tuple[str, str], ...]:
     pairs = list(given.items()) if isinstance(given, dict) else given
-    if isinstance(pairs, list) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
+    if isinstance(pairs, list) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         return tuple(
             (str(name), str(value))
             for name, values in pairs
@@ -103,7 +103,7 @@ def _headers(given: object) -> tuple[tuple[str, str], ...]:
 
 def _status(case: Mapping[str, Any], key: str) -> int:
     value = case.get(key, 200)
-    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:  # noqa: PLR2004
+    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
         return value
     message = f"{key} {value!r} is not an HTTP status"
     raise UnreadableInput(message, mend="use a number from 100 to 599")

@@ -101,7 +101,9 @@ def _show(arguments: Namespace, policy: Policy, assessment: Assessment) -> None:
         return
     console = options.console()
     access = "may be fetched" if assessment.verdict.access == "permit" else "must not be fetched"
-    console.print(f"{printable(assessment.url, 2_000)}  {access} as {arguments.token} under {policy.name}", markup=False)
+    console.print(
+        f"{printable(assessment.url, 2_000)}  {access} as {arguments.token} under {policy.name}", markup=False
+    )
     print_verdict(console, assessment.verdict, purposes)
     if arguments.explain:
         print_explanation(console, assessment.verdict, policy)

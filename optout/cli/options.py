@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from optout.policy import Policy
 
-DEFAULT_TOKEN = "OptOutBot"  # noqa: S105 - a product token, no secret
+DEFAULT_TOKEN = "OptOutBot"
 
 
 def add_policy(parser: ArgumentParser) -> None:

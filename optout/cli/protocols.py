@@ -11,6 +11,7 @@ from rich.table import Table
 from optout.cli import options
 from optout.cli.exit_codes import DONE
 from optout.errors import UnknownProtocol
+from optout.protocol import Embedded, HeaderField, Linked, MetaElement, Registry, ResponseStatus, WellKnown
 from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -57,19 +58,17 @@ def run(arguments: Namespace) -> int:
 
 def carrier_text(carrier: Carrier) -> str:
     """A carrier in a few words."""
-    match type(carrier).__name__:
-        case "WellKnown":
-            return str(carrier.role)
-        case "HeaderField":
-            return f"header {carrier.name}"  # type: ignore[union-attr]
-        case "MetaElement":
-            return f"page {carrier.name}"  # type: ignore[union-attr]
-        case "ResponseStatus":
-            return "status " + ", ".join(str(code) for code in sorted(carrier.codes))  # type: ignore[union-attr]
-        case "Embedded":
-            return f"file {carrier.slot}"  # type: ignore[union-attr]
-        case _:
-            return str(carrier.role)
+    match carrier:
+        case HeaderField(name=name):
+            return f"header {name}"
+        case MetaElement(name=name):
+            return f"page {name}"
+        case ResponseStatus(codes=codes):
+            return "status " + ", ".join(str(code) for code in sorted(codes))
+        case Embedded(slot=slot):
+            return f"file {slot}"
+        case WellKnown(path=role) | Linked(role=role) | Registry(role=role):
+            return role
 
 
 def _json(protocol: Protocol, policy: Policy) -> dict[str, Any]:
