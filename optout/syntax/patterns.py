@@ -11,7 +11,9 @@ Regular expressions are never built from a stranger's pattern: matching is a cha
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.urls import normalise_octets
@@ -28,63 +30,50 @@ def normalise(text: str) -> str:
 
     A `$` that is not the last octet becomes `%24`, as it does in a normalised target. Runs of `*` become one.
     """
-    text = normalise_octets(text)
-    if "$" in text:
-        head, anchor, after = text.rpartition("$")
-        text = head.replace("$", "%24") + ("%24" + after if after else anchor)
-    while "**" in text:
-        text = text.replace("**", "*")
-    return text
+    return _one_form(normalise_octets(text))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Pattern:
     """One path pattern.
 
     Attributes:
         text: as it was written.
         normal: its normal form, see `normalise`.
-        octets: the length by which RFC 9309 section 2.2.2 calls a match specific: that of the rule with its escapes
-            normalised (a non-ASCII octet counts three, a decoded escape one) and its special characters counted as
-            they stand.
+        octets: the length by which RFC 9309 section 2.2.2 calls a match specific: that of the text with its escapes
+            normalised (so a non-ASCII octet counts three and a decoded escape one), special characters included.
         pieces: the literal runs between the wildcards of `normal`, first to last, without the anchor.
         anchored: whether the pattern reaches to the end of the URL.
     """
 
     text: str
-    normal: str = field(init=False)
-    octets: int = field(init=False)
-    pieces: tuple[str, ...] = field(init=False, repr=False)
-    anchored: bool = field(init=False, repr=False)
+    normal: str
+    octets: int
+    pieces: tuple[str, ...]
+    anchored: bool
 
-    def __post_init__(self) -> None:
+    def __init__(self, text: str) -> None:
         """Derive everything from the text, so that an inconsistent pattern cannot exist."""
-        normal = normalise(self.text)
-        anchored = normal.endswith("$")
+        octets = normalise_octets(text)
+        normal = _one_form(octets)
+        anchored = normal[-1:] == "$"
         put = object.__setattr__
+        put(self, "text", text)
         put(self, "normal", normal)
-        put(self, "octets", len(normalise_octets(self.text)))
+        put(self, "octets", len(octets))
         put(self, "pieces", tuple((normal[:-1] if anchored else normal).split("*")))
         put(self, "anchored", anchored)
 
     def matches(self, target: str) -> bool:
-        """Whether it matches a target from `optout.urls.match_target`; linear in the target's length.
+        """Whether it matches a target from `optout.urls.match_target`.
 
         Taking each literal run at its first place leaves most room for the next, so no choice is ever taken back.
         """
-        head, *middle = self.pieces
-        if not middle:
+        head, *runs = self.pieces
+        if not runs:
             return target == head if self.anchored else target.startswith(head)
-        tail = middle.pop() if self.anchored else ""
-        if not target.startswith(head) or not target.endswith(tail):
-            return False
-        at, end = len(head), len(target) - len(tail)
-        for piece in middle:
-            at = target.find(piece, at, end)
-            if at < 0:
-                return False
-            at += len(piece)
-        return at <= end
+        tail = runs.pop() if self.anchored else ""
+        return target.startswith(head) and _goes_on(target, len(head), runs, tail)
 
 
 def specificity_order(patterns: Sequence[Pattern], tie: Sequence[int]) -> list[int]:
@@ -128,7 +117,7 @@ class PatternTable:
         self._prefixes, self._over_prefixes = _chains(prefixes)
         self._best = _best(prefixes, self._prefixes, self._over_prefixes)
         self._heads, self._over_heads = _chains(buckets)
-        self._buckets = [buckets[head] for head in self._heads]
+        self._buckets = [_Bucket(buckets[head]) for head in self._heads]
 
     def first(self, target: str) -> int:
         """The lowest index whose pattern matches a target from `match_target`, or `NO_MATCH`."""
@@ -150,19 +139,19 @@ class PatternTable:
         at = bisect_right(entries, target) - 1
         while at >= 0:
             if target.startswith(entries[at]):
-                best = _scan(self._buckets[at], target, best)
+                best = self._buckets[at].first(target, best)
             at = over[at]
         return best
 
 
 class _Wildcard(NamedTuple):
-    """A wildcard pattern as the scan wants it.
+    """A wildcard pattern as a scan wants it.
 
     Attributes:
         rank: its place in the order of precedence.
         start: the length of the literal beginning, which its bucket has already compared.
-        piece: the run to search for from there: one that must occur, so that its absence dismisses the pattern.
-        step: how much of `piece` is used up where it is found; nothing, where it is the tail.
+        piece: a run to search for from there, whose absence dismisses the pattern.
+        step: how much of `piece` is used up where it is found; nothing where it is the tail.
         more: the runs to find after it.
         tail: what the target must end with; empty where the pattern is not anchored.
     """
@@ -175,18 +164,58 @@ class _Wildcard(NamedTuple):
     tail: str
 
 
-def _wildcard(index: int, pattern: Pattern) -> _Wildcard:
+_GRAM = 4
+_WORTH_INDEXING = 48
+_INDEXED = 64
+
+
+class _Bucket:
+    """The wildcard patterns with the same literal beginning, in order of precedence.
+
+    Where there are many, each is filed under the four characters of its `piece` that are rarest among them, so that
+    only those are tried whose four characters occur in the target.
+    """
+
+    __slots__ = ("_by_gram", "_plain")
+
+    def __init__(self, patterns: list[_Wildcard]) -> None:
+        self._plain = patterns
+        self._by_gram: dict[str, list[_Wildcard]] = {}
+        if len(patterns) >= _WORTH_INDEXING:
+            self._file(patterns)
+
+    def _file(self, patterns: list[_Wildcard]) -> None:
+        filed = [(pattern, _grams(pattern.piece[:_INDEXED])) for pattern in patterns]
+        frequency = Counter(chain.from_iterable(grams for _, grams in filed))
+        self._plain = [pattern for pattern, grams in filed if not grams]
+        for pattern, grams in filed:
+            if grams:
+                self._by_gram.setdefault(min(grams, key=frequency.__getitem__), []).append(pattern)
+
+    def first(self, target: str, best: int) -> int:
+        best = _scan(self._plain, target, best)
+        if self._by_gram:
+            for gram in self._by_gram.keys() & _grams(target):
+                best = _scan(self._by_gram[gram], target, best)
+        return best
+
+
+def _grams(text: str) -> set[str]:
+    return {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)}
+
+
+def _wildcard(rank: int, pattern: Pattern) -> _Wildcard:
     head, *runs = pattern.pieces
     tail = runs.pop() if pattern.anchored else ""
     runs = [run for run in runs if run]
     if not runs:
-        return _Wildcard(index, len(head), tail, 0, (), tail)
-    return _Wildcard(index, len(head), runs[0], len(runs[0]), tuple(runs[1:]), tail)
+        return _Wildcard(rank, len(head), tail, 0, (), tail)
+    return _Wildcard(rank, len(head), runs[0], len(runs[0]), tuple(runs[1:]), tail)
 
 
-def _scan(bucket: list[_Wildcard], target: str, best: int) -> int:
-    """The first of a bucket, in order of precedence, that matches; most are dismissed by a single search."""
-    for rank, start, piece, step, more, tail in bucket:
+def _scan(patterns: list[_Wildcard], target: str, best: int) -> int:
+    """The rank of the first pattern that matches and precedes `best`; most are dismissed by a single search."""
+    for rank, start, piece, step, more, tail in patterns:
         if rank >= best:
             break
         at = target.find(piece, start)
@@ -195,14 +224,14 @@ def _scan(bucket: list[_Wildcard], target: str, best: int) -> int:
     return best
 
 
-def _goes_on(target: str, at: int, more: tuple[str, ...], tail: str) -> bool:
-    """Whether the rest of a pattern follows from a place on."""
+def _goes_on(target: str, at: int, runs: Sequence[str], tail: str) -> bool:
+    """Whether from a place on a target holds some runs one after the other, and then ends with the tail."""
     end = len(target) - len(tail)
-    for piece in more:
-        at = target.find(piece, at, end)
+    for run in runs:
+        at = target.find(run, at, end)
         if at < 0:
             return False
-        at += len(piece)
+        at += len(run)
     return at <= end and target.endswith(tail)
 
 
@@ -210,12 +239,12 @@ def _chains(entries: Iterable[str]) -> tuple[list[str], list[int]]:
     """Sort strings, and link each to the longest other one that it begins with (-1: none)."""
     ordered = sorted(entries)
     over: list[int] = []
-    open_entries: list[int] = []
+    inside: list[int] = []
     for index, entry in enumerate(ordered):
-        while open_entries and not entry.startswith(ordered[open_entries[-1]]):
-            open_entries.pop()
-        over.append(open_entries[-1] if open_entries else -1)
-        open_entries.append(index)
+        while inside and not entry.startswith(ordered[inside[-1]]):
+            inside.pop()
+        over.append(inside[-1] if inside else -1)
+        inside.append(index)
     return ordered, over
 
 
@@ -225,3 +254,12 @@ def _best(indices: Mapping[str, int], ordered: list[str], over: list[int]) -> li
     for entry, above in zip(ordered, over, strict=True):
         best.append(min(indices[entry], best[above]) if above >= 0 else indices[entry])
     return best
+
+
+def _one_form(octets: str) -> str:
+    if "$" in octets:
+        inside, last = octets[:-1], octets[-1]
+        octets = inside.replace("$", "%24") + last
+    while "**" in octets:
+        octets = octets.replace("**", "*")
+    return octets
