@@ -178,7 +178,7 @@ def test_a_full_disk_stops_the_journal(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(JournalError, match="No space left on device"):
+    with pytest.raises(EvidenceError, match="No space left on device"):
         journal.append([_row(1)])
     monkeypatch.undo()
     with pytest.raises(JournalError, match="stopped after an error"):
@@ -188,7 +188,7 @@ def test_a_full_disk_stops_the_journal(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_journal_in_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(JournalError, match="cannot write evidence"):
+    with pytest.raises(EvidenceError, match="cannot write evidence"):
         Journal(tmp_path / "file", node="n1")
 
 

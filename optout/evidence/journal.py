@@ -31,6 +31,7 @@ import zstandard
 
 from optout.errors import EvidenceError
 from optout.evidence.canonical import JSON, decode, encode
+from optout.evidence.files import disk_errors, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ class Journal:
             start: where the chain goes on when no file is left, because all of them have been sealed.
 
         Raises:
-            JournalError: another process has it open, the disk refuses, or a file is damaged.
+            EvidenceError: another process has it open, the disk refuses, or a file is damaged.
         """
         if not _NODE.match(node):
             raise JournalError(f"{node!r} cannot name a node", mend="use letters, digits, '.', '_' and '-'")
@@ -127,7 +128,7 @@ class Journal:
         self._file: BinaryIO | None = None
         self._file_rows = 0
         self._compressor = zstandard.ZstdCompressor(level=3, write_checksum=True, write_content_size=True)
-        with _disk_errors(directory):
+        with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(directory / f"{node}.lock", node)
         try:
@@ -169,14 +170,14 @@ class Journal:
         """Make every added row durable and give the last sequence number (-1 for an empty journal).
 
         Raises:
-            JournalError: the disk is full, read-only or broken; no further row is taken.
+            EvidenceError: the disk is full, read-only or broken; no further row is taken.
         """
         with self._writing:
             with self._adding:
                 self._refuse_after_failure()
                 lines, self._buffer = self._buffer, []
             try:
-                with _disk_errors(self.directory):
+                with disk_errors(self.directory):
                     self._write(lines)
             except BaseException as fault:
                 self._failure = str(fault)
@@ -282,7 +283,7 @@ class Journal:
             _set_aside(files[-1], torn.offset)
             files = files if torn.offset else files[:-1]
         if files and rows < self._rows_per_file:
-            with _disk_errors(self.directory):
+            with disk_errors(self.directory):
                 self._file, self._file_rows = files[-1].open("ab"), rows
         return tip
 
@@ -376,15 +377,6 @@ def check(path: Path, before: Tip | None) -> Iterator[Frame | Damage]:
                 return
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _row_fault(line: bytes, seq: int) -> str | None:
     try:
         row = decode(line)
@@ -440,7 +432,7 @@ def _lines(body: bytes) -> tuple[bytes, ...] | None:
 
 def _set_aside(path: Path, offset: int) -> None:
     """Keep the bytes of an incomplete frame for whoever wants to look, and cut them off."""
-    with _disk_errors(path):
+    with disk_errors(path):
         with path.open("r+b") as file:
             file.seek(offset)
             path.with_suffix(f".{offset}.torn").write_bytes(file.read())
@@ -467,21 +459,3 @@ def _lock(path: Path, node: str) -> BinaryIO:
     file.write(b"%d\n" % os.getpid())
     file.flush()
     return file
-
-
-class _disk_errors:  # noqa: N801 - used as a verb
-    """Turn an operating system error into one that says what to do."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(fault, OSError):
-            raise JournalError(
-                f"cannot write evidence to {self._path}",
-                place=fault.strerror or str(fault),
-                mend="free or repair the disk; nothing may go on unlogged",
-            ) from fault
