@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from optout.syntax import http_fields
 from optout.syntax.html_tokens import ATTRIBUTES, WHITESPACE, attributes
@@ -109,10 +110,16 @@ def sniff(body: bytes, content_type: str | None) -> Encoding:
     for mark, name in _BOMS:
         if body.startswith(mark):
             return Encoding(name, len(mark))
-    declared = lookup(http_fields.charset(content_type)) if content_type else None
+    declared = _of_header(content_type) if content_type else None
     if declared is None and (wide := _WIDE.match(body)):
         declared = "utf-16le" if wide[1] else "utf-16be"
     return Encoding(declared or _prescan(body[:PRESCAN]) or DEFAULT)
+
+
+@lru_cache(maxsize=64)
+def _of_header(content_type: str) -> str | None:
+    # A handful of values make up nearly all of the web's.
+    return lookup(http_fields.charset(content_type))
 
 
 def decode(raw: bytes, name: str) -> str:

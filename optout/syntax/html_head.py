@@ -1,6 +1,7 @@
 """The `<meta>`, `<link>` and `<script>` elements of a page that may carry a reservation, each with its place.
 
-An element is given when one of the caller's words stands in its attributes. That makes the common page cheap:
+An element is given when one of the caller's words stands in its attributes; what is there for social networks
+(`og:`, `twitter:`) or to load resources (`stylesheet`, `icon`) is not. That makes the common page cheap:
 one pass of a regular expression collects the few kilobytes of such tags, and where no word stands in them, no
 reading is needed. Else the page is cut into tags and their place in the document follows the tree construction
 of the HTML standard (https://html.spec.whatwg.org/, section 13.2.6): what stands in comments, templates or raw
@@ -24,7 +25,7 @@ from optout.syntax.html_tokens import ATTRIBUTES, WHITESPACE, attributes, tokens
 from optout.syntax.html_tree import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from optout.syntax.encoding import Encoding
     from optout.syntax.html_tokens import Token
@@ -135,8 +136,8 @@ def read_head(
     Args:
         body: the page as received, content codings removed.
         content_type: the value of its `Content-Type` field.
-        words: what to look for: ASCII in lower case, without white space. Case and white space of the page do not
-            matter, and character references in it are resolved.
+        words: what to look for: ASCII in lower case, two letters or more. The page's case does not matter, nor
+            white space after a colon; its character references are resolved.
         limit: how many bytes to read.
     """
     data = body[:limit] if len(body) > limit else body
@@ -145,29 +146,36 @@ def read_head(
     search = _compile(words)
     language = page.language()
     problems = (Fault("html.truncated", limit),) if len(body) > limit else ()
-    last = search.last_candidate(page.data)
-    if last is None:
+    candidates = search.candidates(page.data)
+    if not candidates:
         return Head(language=language, encoding=form.name, problems=problems)
-    reader = _Reader(page, search)
-    for token in tokens(page.data, page.start, last):
+    reader = _Reader(page, search, candidates)
+    for token in tokens(page.data, page.start, max(candidates)):
         reader.feed(token)
     return reader.head(language, problems)
 
 
+# Tags that are most of a head and never carry a reservation, in their usual spelling. `_Reader` leaves out the same
+# elements however they are spelt, so that skipping them here changes nothing but the time.
+_SOCIAL = ("al:", "article:", "fb:", "og:", "twitter:")
+_RESOURCES = frozenset((
+    "apple-touch-icon", "canonical", "dns-prefetch", "icon", "modulepreload", "preconnect", "prefetch", "preload",
+    "shortcut", "stylesheet",
+))  # fmt: skip
+_PROGRAMS = frozenset(("application/ld+json", "module", "text/javascript"))
+_USUAL_META = rb' (?:property|name)="(?:al|article|fb|og|twitter):[^"]*+" content="[^"]*+"[\t\n\f\r /]*+>'
+_USUAL_LINK = rb""" rel=["'](?:stylesheet|preload|preconnect|dns-prefetch|canonical|(?:shortcut )?icon)["']"""
+_USUAL_SCRIPT = rb""" type=["'](?:text/javascript|module|application/ld\+json)["']"""
 _CANDIDATE = re.compile(
-    rb"<(?:[mM][eE][tT][aA]|[lL][iI][nN][kK]|[sS][cC][rR][iI][pP][tT])(?=[\t\n\f\r />])" + ATTRIBUTES
+    rb"<(?:[mM][eE][tT][aA](?=[\t\n\f\r /])(?!" + _USUAL_META + rb")"
+    rb"|[lL][iI][nN][kK](?=[\t\n\f\r /])(?!" + _USUAL_LINK + rb")"
+    rb"|[sS][cC][rR][iI][pP][tT](?=[\t\n\f\r /])(?!" + _USUAL_SCRIPT + rb"))" + ATTRIBUTES
 )
-_OPENING = re.compile(rb"(?i)<(?:meta|link|script)(?=[\t\n\f\r />])")
+_OPENING = re.compile(rb"(?i)<(?:meta|link|script)(?=[\t\n\f\r /])")
 _HTML_TAG = re.compile(
     rb"(?:[\t\n\f\r ]++|<!--(?:-?>|[^-]*+(?:-(?!-!?>)[^-]*+)*+--!?>)|<[!?](?!--)[^>]*+>)*+"
     rb"(<(?i:html)(?=[\t\n\f\r />])" + ATTRIBUTES + rb">)"
 )
-_LOWER = bytes(range(256)).lower()
-
-
-def _fold(data: bytes) -> bytes:
-    """Remove what must not matter when a word is looked for: case and white space."""
-    return data.translate(_LOWER, WHITESPACE)
 
 
 class _Page:
@@ -202,54 +210,84 @@ class _Page:
     def language(self) -> str | None:
         """The language that the `<html>` tag at the beginning names."""
         match = _HTML_TAG.match(self.data, self.start)
-        return (self.value(attributes(match[1], 4).get(b"lang")) or None) if match else None
+        if match is None or b"lang" not in match[1].lower():
+            return None
+        return self.value(attributes(match[1], 4).get(b"lang")) or None
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
     """A set of words, compiled."""
 
-    words: frozenset[bytes]
     patterns: tuple[re.Pattern[bytes], ...]
     reference: re.Pattern[bytes]
 
-    def last_candidate(self, data: bytes) -> int | None:
-        """The start of the last tag that may hold a word, or more than that; None where none does.
+    def candidates(self, data: bytes) -> frozenset[int]:
+        """Where the tags begin that may hold a word: all that do, and perhaps more.
 
-        Every tag of the page is found here or stands inside one that is found, because a tag is read from its
+        Every tag that matters is found here or stands inside one that is found, because a tag is read from its
         own start; and a character of a word is written as it is, or as a reference to it.
         """
         tags = _CANDIDATE.findall(data)
         joined = b"\n".join(tags)
-        nested = joined.count(b"<") != len(tags) and len(_OPENING.findall(joined)) != len(tags)
-        if not nested and not self._may_hold(joined):
-            return None
-        if nested:
-            return len(data)
-        return max(match.start() for match in _CANDIDATE.finditer(data) if self._may_hold(match[0]))
+        if joined.count(b"<") == len(tags):
+            indexes = self._indexes(joined)
+            return (
+                frozenset(m.start() for at, m in enumerate(_CANDIDATE.finditer(data)) if at in indexes)
+                if indexes
+                else _NONE
+            )
+        if len(_OPENING.findall(joined)) == len(tags):
+            return frozenset(match.start() for match in _CANDIDATE.finditer(data) if self._indexes(match[0]))
+        return frozenset(match.start() for match in _OPENING.finditer(data))
 
-    def __call__(self, *values: str | None) -> bool:
+    def holds(self, *values: str | None) -> bool:
         """Whether a word stands in one of these values."""
-        folded = [_fold(value.encode("utf-8", "replace")) for value in values if value]
-        return any(word in value for value in folded for word in self.words)
+        folded = [value.encode("utf-8", "replace").lower() for value in values if value]
+        return any(pattern.search(value) for value in folded for pattern in self.patterns)
 
-    def _may_hold(self, tag: bytes) -> bool:
-        if b"&" in tag and self.reference.search(tag):
-            return True
-        folded = _fold(tag)
-        return any(pattern.search(folded) for pattern in self.patterns)
+    def _indexes(self, joined: bytes) -> set[int]:
+        """Which of the joined tags may hold a word; each tag has one `<`, at its beginning."""
+        lower = joined.lower()
+        found: set[int] = set()
+        for pattern in self.patterns:
+            if pattern.search(lower):
+                found.update(_ordinals(lower, pattern))
+        if b"&" in joined and self.reference.search(joined):
+            found.update(_ordinals(joined, self.reference))
+        return found
+
+
+_NONE: frozenset[int] = frozenset()
+
+
+def _ordinals(joined: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
+    at = 0
+    tag = -1
+    for match in pattern.finditer(joined):
+        tag += joined.count(b"<", at, match.start())
+        at = match.start()
+        yield tag
 
 
 @lru_cache(maxsize=64)
 def _compile(words: frozenset[bytes]) -> _Search:
     # A pattern with a literal beginning is searched ten times faster than an alternation without one.
-    groups = groupby(sorted(words), key=lambda word: word[:2])
-    patterns = (re.escape(start) + b"(?:" + _either(word[2:] for word in group) + b")" for start, group in groups)
-    return _Search(words, tuple(map(re.compile, patterns)), _references(words))
+    groups = (tuple(group) for _, group in groupby(sorted(words), key=lambda word: word[:2]))
+    return _Search(tuple(re.compile(_common_beginning(group)) for group in groups), _references(words))
+
+
+def _common_beginning(group: tuple[bytes, ...]) -> bytes:
+    return group[0][:2] + (_either(word[2:] for word in group) if len(group) > 1 else _loose(group[0][2:]))
 
 
 def _either(words: Iterable[bytes]) -> bytes:
-    return b"|".join(map(re.escape, words))
+    return b"(?:" + b"|".join(map(_loose, words)) + b")"
+
+
+def _loose(word: bytes) -> bytes:
+    # `max-snippet: 0` is as good as `max-snippet:0`.
+    return re.escape(word).replace(b":", rb":[\t\n\f\r ]*+")
 
 
 def _references(words: frozenset[bytes]) -> re.Pattern[bytes]:
@@ -260,17 +298,27 @@ def _references(words: frozenset[bytes]) -> re.Pattern[bytes]:
     decimal = _either(str(ord(character)).encode() for character in sorted(characters))
     hexadecimal = _either(f"{ord(character):x}".encode() for character in sorted(characters))
     return re.compile(
-        rb"&(?:#0*+(?:" + decimal + rb")(?![0-9])|#[xX]0*+(?i:" + hexadecimal + rb")(?![0-9a-fA-F])|"
-        rb"(?:" + _either(name.encode() for name in sorted(names)) + rb"))"
+        rb"&(?:#0*+"
+        + decimal
+        + rb"(?![0-9])|#[xX]0*+(?i:"
+        + hexadecimal
+        + rb")(?![0-9a-fA-F])|"
+        + _either(name.encode() for name in sorted(names))
+        + rb")"
     )
+
+
+def _essence(media_type: str | None) -> str:
+    return (media_type or "").partition(";")[0].strip().lower()
 
 
 class _Reader:
     """Collects the elements of one page."""
 
-    def __init__(self, page: _Page, search: _Search) -> None:
+    def __init__(self, page: _Page, search: _Search, candidates: frozenset[int]) -> None:
         self._page = page
         self._search = search
+        self._candidates = candidates
         self._position = Position()
         self._metas: list[Meta] = []
         self._links: list[Link] = []
@@ -287,9 +335,12 @@ class _Reader:
         if not token.name:
             return
         self._position.tag(token)
-        take = None if token.closing or self._position.hidden or token.fault else _TAKERS.get(token.name)
-        if take is not None:
-            take(self, token)
+        if token.closing or token.fault or self._position.hidden:
+            return
+        if token.start in self._candidates:
+            _TAKERS[token.name](self, token)
+        elif token.name == b"base" and self._base is None:
+            self._base = self._page.value(self._attributes(token).get(b"href"))
 
     def head(self, language: str | None, problems: tuple[Fault, ...]) -> Head:
         """What was collected."""
@@ -309,27 +360,22 @@ class _Reader:
         content = self._page.value(found.get(b"content")) or ""
         for attribute in ("name", "property", "http-equiv"):
             name = self._page.value(found.get(attribute.encode()))
-            if name is not None and self._search(name, content):
+            if name and not name.lower().startswith(_SOCIAL) and self._search.holds(name, content):
                 offset, in_head, parent = self._place(token)
                 self._metas.append(Meta(name.lower(), content, offset, in_head, parent, attribute))
 
     def _link(self, token: Token) -> None:
         found = self._attributes(token)
         rel, kind, href = (self._page.value(found.get(name)) for name in (b"rel", b"type", b"href"))
-        if self._search(rel, kind, href):
-            essence = (kind or "").partition(";")[0].strip().lower() or None
-            self._links.append(Link(tuple((rel or "").lower().split()), essence, href or "", *self._place(token)))
+        relations = tuple((rel or "").lower().split())
+        if not _RESOURCES.issuperset(relations or ("",)) and self._search.holds(rel, kind, href):
+            self._links.append(Link(relations, _essence(kind) or None, href or "", *self._place(token)))
 
     def _script(self, token: Token) -> None:
         kind = self._page.value(self._attributes(token).get(b"type"))
-        if kind and self._search(kind):
+        if _essence(kind) not in _PROGRAMS and self._search.holds(kind):
             text = self._page.text(self._page.data[token.end : token.text_end])
-            essence = kind.partition(";")[0].strip().lower()
-            self._scripts.append(InlineScript(essence, text, *self._place(token)))
-
-    def _first_base(self, token: Token) -> None:
-        if self._base is None:
-            self._base = self._page.value(self._attributes(token).get(b"href"))
+            self._scripts.append(InlineScript(_essence(kind), text, *self._place(token)))
 
     def _attributes(self, token: Token) -> dict[bytes, bytes]:
         return attributes(self._page.data[token.start : token.end], len(token.name))
@@ -342,4 +388,4 @@ class _Reader:
         return self._page.offset(token.start), position.in_head, position.parent
 
 
-_TAKERS = {b"meta": _Reader._meta, b"link": _Reader._link, b"script": _Reader._script, b"base": _Reader._first_base}  # noqa: SLF001
+_TAKERS = {b"meta": _Reader._meta, b"link": _Reader._link, b"script": _Reader._script}  # noqa: SLF001
