@@ -45,7 +45,7 @@ from optout.policy import AgentClass, LayerRule, Mode, NamedAgents, SecondReadin
 from optout.protocol import Layers, Precedence
 from optout.signals import PROTOCOLS
 from optout.syntax.patterns import Pattern, PatternTable
-from optout.urls import match_target
+from optout.urls import match_target, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from optout.policy import Agent, Policy
     from optout.protocol import Protocol
 
+    Documents = Mapping[tuple[str, str], Reading]
+
 ROBOTS = "robots-exclusion"
 ROBOTS_ROLE = "/robots.txt"
 _SPEAKING = frozenset({RESOURCE, ASSET})
@@ -63,7 +65,7 @@ _STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 _RESTRICTIVE_FIRST = {State.RESERVED: 0, State.PERMITTED: 1, State.UNSPECIFIED: 2}
 _STRONGEST_FIRST = {strength: rank for rank, strength in enumerate(Strength)}
 _CLOSENESS = {layer: rank for rank, layer in enumerate(Layer)}
-_READ_APART = frozenset({Leniency.AGENT_LISTS, Leniency.ROBOTS_TRUNCATED})
+_READ_APART = frozenset({Leniency.AGENT_LISTS, Leniency.ROBOTS_TRUNCATED, Leniency.UNLICENSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,12 @@ def _screen(names: frozenset[str]) -> tuple[frozenset[str], tuple[bytes, ...], f
 # Step 2: binding statements to our product token.
 
 
-def documents(reads: Iterable[Read]) -> dict[str, Reading]:
-    """The readings of documents that other exchanges point to, by URL."""
-    return {item.exchange.url: item.reading for item in reads if _is_document(item)}
+def documents(reads: Iterable[Read]) -> Documents:
+    """The readings of documents that other exchanges point to, by the protocol that reads them and by URL."""
+    return {(item.protocol.name, item.exchange.url): item.reading for item in reads if _is_document(item)}
 
 
-def _bind(reads: Sequence[Read], known: Mapping[str, Reading], policy: Policy, identity: Identity) -> list[Bound]:
+def _bind(reads: Sequence[Read], known: Documents, policy: Policy, identity: Identity) -> list[Bound]:
     """The statements that address our token under this policy, documents put in for those that point to one."""
     agent = policy.agents.get(identity.key)
     bounds = []
@@ -205,7 +207,7 @@ def _bind(reads: Sequence[Read], known: Mapping[str, Reading], policy: Policy, i
             continue
         observed = policy.mode(item.protocol.name) is Mode.OBSERVE
         for statement in _addressed(item.reading, identity.key, policy):
-            for resolved in _resolve(statement, known, policy):
+            for resolved in _resolve(statement, item, known, policy):
                 ours = _for_agent(resolved, agent)
                 scope = Scope.EVERYONE if EVERYONE in statement.agents else Scope.THIS_AGENT
                 bounds.append(Bound(item.protocol, ours, scope, advisory=observed or ours.advisory))
@@ -230,18 +232,24 @@ def _addressed(reading: Reading, token: str, policy: Policy) -> Iterable[Stateme
             yield statement
 
 
-def _resolve(statement: Statement, known: Mapping[str, Reading], policy: Policy) -> Iterable[Statement]:
-    """Replace a statement that points to a document by what the document says; keep it where there is none."""
-    if statement.document is None:
-        yield statement
-        return
-    reading = known.get(statement.document)
+def _resolve(statement: Statement, item: Read, known: Documents, policy: Policy) -> Iterable[Statement]:
+    """Replace a statement that points to a document by what the document says; keep it where there is none.
+
+    Where only a lenient reading points to the document, its permissions are left out.
+    """
+    reading = known.get((item.protocol.name, statement.document)) if statement.document else None
     if reading is None or not reading.valid:
         yield statement
         return
+    hosts = {None, *(origin_of(url).authority for url in (item.exchange.url, item.exchange.final_url))}
     for inner in reading.statements:
-        if inner.leniency is None or inner.leniency in policy.honour:
-            yield replace(inner, agents=statement.agents, layer=statement.layer)
+        if inner.host in hosts and (inner.leniency is None or inner.leniency in policy.honour):
+            states = inner.states if statement.leniency is None else _restrictions(inner)
+            yield replace(inner, states=states, agents=statement.agents, layer=statement.layer)
+
+
+def _restrictions(statement: Statement) -> tuple[tuple[Purpose, State], ...]:
+    return tuple((purpose, state) for purpose, state in statement.states if state is not State.PERMITTED)
 
 
 def _for_agent(statement: Statement, agent: Agent | None) -> Statement:
@@ -299,7 +307,8 @@ def _most_octets(bound: Bound) -> tuple[int, int]:
 
 
 def _stating(bounds: Iterable[Bound], purpose: Purpose) -> list[Bound]:
-    return [bound for bound in bounds if bound.statement.state(purpose) is not State.UNSPECIFIED]
+    """Those that name a purpose, be it only to leave it open."""
+    return [bound for bound in bounds if any(named is purpose for named, _ in bound.statement.states)]
 
 
 def _per_purpose(chosen: Mapping[Purpose, list[Bound]]) -> list[Ranked]:
@@ -629,7 +638,7 @@ def _plain_winners(ranked: Iterable[Ranked], target: str) -> list[Winner]:
 
 
 def _page_winners(
-    page: Sequence[Exchange], known: Mapping[str, Reading], target: str, ground: Ground
+    page: Sequence[Exchange], known: Documents, target: str, ground: Ground
 ) -> tuple[list[Winner], Ground]:
     """What headers, page and asset add, and the ground with their problems and digests."""
     telling = [exchange for exchange in page if exchange.role != RESOURCE or carries_signals(exchange, ground.policy)]
@@ -677,7 +686,7 @@ class CompiledOrigin:
 
     ground: Ground
     ranked: tuple[Ranked, ...]
-    _known: Mapping[str, Reading]
+    _known: Documents
     _tables: tuple[PatternTable, ...]
     _others: tuple[OtherAgents, ...]
     _other_tables: tuple[PatternTable, ...]

@@ -193,7 +193,8 @@ class Statement:
         reason: the dotted reason code of a decision that rests on it, such as `robots.group.disallow`.
         place: where it stands.
         value: its raw text.
-        states: purpose and state, flow-down already applied; a purpose not named is not stated.
+        states: purpose and state, flow-down already applied; a purpose not named is not stated, and one that is
+            named as unspecified is left open on purpose.
         agents: the product tokens addressed, lower case; `("*",)` is everybody. A set where there may be many,
             because every statement is asked for its agents.
         pattern: the path pattern it is limited to (RFC 9309 section 2.2.3 syntax); None is every path.
@@ -204,6 +205,8 @@ class Statement:
         advisory: whether it is only evidence and must never decide.
         document: the URL of the document whose statements replace this one where that document is valid;
             this statement's own states hold where it is not.
+        host: in a document, the one site that it speaks about, as `Origin.authority`; None for every site that
+            points to the document.
         conditions: name and text of what is asked in return (payment, server, contact, …): an offer.
     """
 
@@ -219,6 +222,7 @@ class Statement:
     leniency: Leniency | None = None
     advisory: bool = False
     document: str | None = None
+    host: str | None = None
     conditions: tuple[tuple[str, str], ...] = ()
 
     def state(self, purpose: Purpose) -> State:

@@ -56,10 +56,15 @@ class Origin(NamedTuple):
     port: int | None = None
 
     @property
+    def authority(self) -> str:
+        """Host and port as they stand in a URL; the port only where it is not the default of the scheme."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
     def text(self) -> str:
         """The origin as people and headers write it, such as `https://example.com:8443`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" if self.port is None else f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{self.authority}"
 
 
 def origin_of(url: str) -> Origin:
