@@ -81,6 +81,8 @@ def origin_of(url: str) -> Origin:
             the path among them, because programs disagree on which host that names), or an endless URL.
     """
     scheme, authority, _ = _split(url)
+    if "\\" in authority:
+        _refuse_host(authority)
     return _origin(scheme.lower(), authority)
 
 
@@ -194,7 +196,7 @@ def _port(text: str) -> int | None:
 def _host(text: str) -> str:
     host = text.lower()
     if not host.isascii() or "%" in host:
-        host = _to_ascii(unquote(host, errors="replace"))
+        host = _to_ascii(unquote(host))
     host = host.removesuffix(".")
     if len(host) > 253 or not _PLAIN_HOST.fullmatch(host):
         _refuse_host(text)
@@ -222,10 +224,9 @@ def _mapped(host: str) -> str:
 def _punycode(label: str) -> str:
     if label.isascii():
         return label
-    try:
-        return "xn--" + label.encode("punycode").decode("ascii")
-    except UnicodeError:
-        return _refuse_host(label)
+    if not label.isprintable() or "\ufffd" in label:
+        _refuse_host(label)
+    return "xn--" + label.encode("punycode").decode("ascii")
 
 
 def _refuse_host(text: str) -> str:

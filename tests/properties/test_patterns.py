@@ -1,0 +1,88 @@
+"""What holds for every pattern, table and target."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optout.syntax import patterns
+from optout.syntax.patterns import NO_MATCH, Pattern, PatternTable, normalise, specificity_order
+from optout.urls import normalise_octets, normalise_target
+
+PARTS = st.sampled_from(["/", "a", "b", "*", "$", "%", "%61", "%2F", "%2f", "é", "?", " "])
+TEXTS = st.lists(PARTS, max_size=9).map("".join)
+ANYTHING = st.text(max_size=30)
+TARGETS = TEXTS.map("/".__add__).map(normalise_target)
+PATTERNS = st.builds(Pattern, st.one_of(TEXTS, TEXTS.map("/".__add__)))
+
+
+def naive(table: list[Pattern], target: str) -> int:
+    return next((index for index, pattern in enumerate(table) if pattern.matches(target)), NO_MATCH)
+
+
+def by_definition(pattern: str, target: str) -> bool:
+    """The language of RFC 9309 section 2.2.3 by recursion on its definition, which is slow and plainly right."""
+    if not pattern:
+        return True
+    if pattern == "$":
+        return not target
+    if pattern[0] == "*":
+        return any(by_definition(pattern[1:], target[at:]) for at in range(len(target) + 1))
+    return target[:1] == pattern[0] and by_definition(pattern[1:], target[1:])
+
+
+@given(PATTERNS, TARGETS)
+def test_a_match_is_what_the_definition_says(pattern, target):
+    assert pattern.matches(target) == by_definition(pattern.normal, target)
+
+
+@given(st.lists(PATTERNS, max_size=20), TARGETS)
+def test_a_table_gives_what_a_scan_gives(table, target):
+    assert PatternTable(table).first(target) == naive(table, target)
+
+
+@given(st.lists(st.builds("/*{}*{}".format, st.text("abc", min_size=1, max_size=6), TEXTS), max_size=150), TEXTS)
+def test_a_table_of_many_wildcards_gives_what_a_scan_gives(texts, rest):
+    table = [Pattern(text) for text in texts]
+    target = normalise_target("/abcabbacca" + rest)
+    assert PatternTable(table).first(target) == naive(table, target)
+
+
+@given(st.lists(PATTERNS, min_size=1, max_size=60), TARGETS)
+def test_the_index_changes_no_answer(table, target):
+    threshold, patterns._WORTH_INDEXING = patterns._WORTH_INDEXING, 0
+    try:
+        assert PatternTable(table).first(target) == naive(table, target)
+    finally:
+        patterns._WORTH_INDEXING = threshold
+
+
+@given(ANYTHING)
+def test_normalising_twice_changes_nothing(text):
+    assert normalise(normalise(text)) == normalise(text)
+    assert normalise_octets(normalise_octets(text)) == normalise_octets(text)
+    assert normalise_target(normalise_target(text)) == normalise_target(text)
+
+
+@given(ANYTHING)
+def test_the_normal_form_is_printable_ascii_without_spaces(text):
+    assert all("!" <= char <= "~" for char in normalise(text))
+
+
+@given(st.text(st.characters(exclude_characters="*$", exclude_categories=["Cs"]), max_size=20))
+def test_a_path_matches_the_pattern_that_spells_it(text):
+    assert Pattern("/" + text).matches(normalise_target("/" + text))
+    assert Pattern("/" + text + "$").matches(normalise_target("/" + text))
+
+
+@given(ANYTHING)
+def test_a_target_written_literally_matches_itself(text):
+    target = normalise_target("/" + text)
+    assert Pattern(target + "$").matches(target)
+
+
+@given(st.lists(PATTERNS, max_size=12), st.data())
+def test_the_order_of_specificity_never_puts_a_shorter_pattern_first(table, data):
+    tie = data.draw(st.lists(st.integers(0, 1), min_size=len(table), max_size=len(table)))
+    order = specificity_order(table, tie)
+    assert sorted(order) == list(range(len(table)))
+    keys = [(-table[index].octets, tie[index], index) for index in order]
+    assert keys == sorted(keys)
