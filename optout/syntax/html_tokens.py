@@ -42,11 +42,13 @@ _SCRIPT_STEP = re.compile(rb"(?i)<!--|-->|<(/?)script(?=[\t\n\f\r />])")
 _RAW_TEXT = ("iframe", "noembed", "noframes", "script", "style", "textarea", "title", "xmp")
 _RAW_END = {name.encode(): re.compile(rb"(?i)</" + name.encode() + rb"(?=[\t\n\f\r />])") for name in _RAW_TEXT}
 _FOREIGN = frozenset((b"svg", b"math"))
-# Start tags that end SVG and MathML, HTML standard section 13.2.6.5.
+# Tags that end SVG and MathML, HTML standard section 13.2.6.5.
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta "
     b"nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
 )
+
+_BREAKOUT_ENDS = frozenset((b"br", b"p"))
 
 
 class Token(NamedTuple):
@@ -59,7 +61,8 @@ class Token(NamedTuple):
         text_end: where the raw text that follows a `<script>`, `<title>`, … ends; else the same as `end`.
         name: the element's name in lower case; empty for comments and everything that is no tag.
         closing: whether it is an end tag.
-        empty: whether it is a self-closing element of SVG or MathML.
+        foreign: whether it belongs to SVG or MathML.
+        empty: whether it is self-closing, which counts in those two alone.
         fault: what the page ended in the middle of: `tag`, `comment` or `text`.
     """
 
@@ -69,6 +72,7 @@ class Token(NamedTuple):
     text_end: int
     name: bytes = b""
     closing: bool = False
+    foreign: bool = False
     empty: bool = False
     fault: str | None = None
 
@@ -161,9 +165,9 @@ def _markup(data: bytes, gap: int, begin: int, foreign: int) -> Token:
 def _tag(data: bytes, gap: int, match: re.Match[bytes], name: bytes, foreign: int) -> Token:
     closing = bool(match[1])
     end = match.end()
-    empty = bool(foreign) and data.endswith(b"/>", 0, end)
-    token = Token(gap, match.start(), end, end, name, closing, empty)
-    if closing or foreign or (name not in _RAW_END and name != b"plaintext"):
+    inside = foreign > 0
+    token = Token(gap, match.start(), end, end, name, closing, inside, inside and data.endswith(b"/>", 0, end))
+    if closing or inside or (name not in _RAW_END and name != b"plaintext"):
         return token
     text_end = _raw_text_end(data, name, end)
     if text_end is None:
@@ -175,7 +179,7 @@ def _foreign_depth(name: bytes, depth: int, *, closing: bool, empty: bool) -> in
     """How many `<svg>` and `<math>` are open after this tag; inside them, `<title>` and `<style>` are plain markup."""
     if name in _FOREIGN:
         return max(0, depth - 1) if closing else depth + (not empty)
-    return 0 if depth and not closing and name in _BREAKOUT else depth
+    return 0 if depth and name in (_BREAKOUT_ENDS if closing else _BREAKOUT) else depth
 
 
 def _raw_text_end(data: bytes, name: bytes, at: int) -> int | None:

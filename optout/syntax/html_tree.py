@@ -83,7 +83,8 @@ class Position:
     def tag(self, token: Token) -> None:
         """Take a start tag or an end tag."""
         if self.hidden:
-            self._templates += (token.name == b"template") * (-1 if token.closing else 1)
+            if token.name == b"template" and not token.foreign:
+                self._templates += -1 if token.closing else 1
         elif self._mode is _Mode.BODY:
             self._tag_in_body(token)
         elif token.closing:
@@ -131,7 +132,7 @@ class Position:
             self.displaced = None
         elif token.closing:
             self._pop(name)
-        elif name == b"template":
+        elif name == b"template" and not token.foreign:
             self._templates = 1
         elif name not in _NEVER_A_PARENT and not token.empty and len(self._open) < MAX_DEPTH:
             self._open.append(name)
