@@ -1,0 +1,82 @@
+"""The gate around every download handler: the last place before the network, where no request goes round.
+
+Middlewares are a matter of settings and order; whatever they, an extension or a spider hand to the downloader ends
+at a download handler. The gate stands there and lets out what has a pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from scrapy.exceptions import NotConfigured, StopDownload
+from scrapy.utils.misc import build_from_crawler, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy import Request
+    from scrapy.core.downloader.handlers import DownloadHandlerProtocol
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+    from crawler.guard import Guard
+
+    Handler = str | Callable[..., DownloadHandlerProtocol]
+
+
+class Gate:
+    """A download handler that asks the guard and then another handler; `make` gives the class for one scheme."""
+
+    lazy: bool = True
+    scheme: ClassVar[str]
+    handler: ClassVar[Handler | None]
+
+    def __init__(self, guard: Guard, inner: DownloadHandlerProtocol) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the gate and the handler behind it.
+
+        Raises:
+            NotConfigured: the project has no handler for the scheme.
+        """
+        from crawler.addon import guard_of  # noqa: PLC0415 - the add-on names these classes
+
+        # Without a reactor Scrapy chooses other standard handlers after the add-ons have spoken.
+        handler: Handler | None = cls.handler or crawler.settings["DOWNLOAD_HANDLERS_BASE"].get(cls.scheme)
+        if handler is None:
+            raise NotConfigured(f"no download handler for {cls.scheme}")
+        factory: Callable[..., DownloadHandlerProtocol] = load_object(handler)
+        return cls(guard_of(crawler), build_from_crawler(factory, crawler))
+
+    async def download_request(self, request: Request) -> Response:
+        """Download what has a pass.
+
+        Raises:
+            IgnoreRequest: the request has none, or the download was stopped because the headers reserve the page.
+        """
+        self._guard.check(request)
+        try:
+            return await self._inner.download_request(request)
+        except StopDownload:
+            # The exception holds the part of the response that has arrived, which nobody may look at.
+            denied = self._guard.stopped(request)
+            if denied is None:
+                raise
+            raise denied from None
+
+    async def close(self) -> None:
+        """Close the handler behind the gate."""
+        await self._inner.close()
+
+
+def make(scheme: str, handler: Handler | None) -> type[Gate]:
+    """The gate's class for one scheme; `handler` is the project's own choice, None for Scrapy's."""
+    return type(f"Gate_{scheme}", (Gate,), {"scheme": scheme, "handler": handler})
+
+
+def is_gate(handler: object) -> bool:
+    """Whether a download handler is a gate."""
+    return isinstance(handler, type) and issubclass(handler, Gate)

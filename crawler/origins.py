@@ -1,0 +1,174 @@
+"""What origins say, looked up once, kept as long as it may be, and forgotten in order of use."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from crawler.outcome import judge
+from crawler.single_flight import SingleFlight, together
+from optout import engine
+from optout.acquisition import plan
+from optout.model import Availability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from scrapy import Request
+
+    from crawler.fetcher import SignalFetcher
+    from crawler.ledger import Ledger
+    from crawler.options import Options
+    from crawler.outcome import Outcome
+    from optout.model import Exchange, Verdict
+    from optout.urls import Origin
+
+UNREACHABLE_SECONDS = 30 * 60
+"""How long an origin that could not be reached is left alone; asking again can only open what is closed."""
+
+DOCUMENTS_FOLLOWED = 16
+"""Documents that are fetched for one origin or page; beyond them the pointing statements' own states hold."""
+
+_OUTCOMES_KEPT = 1_024
+_WEB = ("http://", "https://")
+
+Key = TypeVar("Key", bound="Hashable")
+Value = TypeVar("Value", bound="_Dated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dated:
+    """Something that may be used for a while."""
+
+    seen_at: float
+    seconds: float
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it may still be used; a clock that was set back makes it stale."""
+        return 0 <= now - self.seen_at < self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(_Dated):
+    """An origin whose signals have been read, ready to decide on its URLs."""
+
+    compiled: engine.CompiledOrigin
+    _outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def outcome(self, verdict: Verdict) -> Outcome:
+        """The outcome of a verdict; the same verdict, which the engine gives again and again, is judged once."""
+        known = self._outcomes.get(id(verdict))
+        if known is not None and known.verdict is verdict:
+            return known
+        ground = self.compiled.ground
+        outcome = judge(verdict, ground.policy, ground.identity)
+        if len(self._outcomes) < _OUTCOMES_KEPT:
+            self._outcomes[id(verdict)] = outcome
+        return outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document(_Dated):
+    exchange: Exchange
+
+
+class _Recent(Generic[Key, Value]):
+    """Dated values, the least recently used forgotten first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key, now: float) -> Value | None:
+        value = self._values.get(key)
+        if value is None or not value.is_fresh(now):
+            return None
+        self._values.move_to_end(key)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+
+
+class Origins:
+    """Every origin that the crawl has met."""
+
+    def __init__(self, options: Options, fetcher: SignalFetcher, ledger: Ledger, count: Callable[[str], None]) -> None:
+        """Look origins up with `fetcher`, keep what was seen in `ledger`, and count under the names of statistics."""
+        self._options = options
+        self._fetcher = fetcher
+        self._ledger = ledger
+        self._count = count
+        self._sites: _Recent[Origin, Site] = _Recent(options.origins_cached)
+        self._documents: _Recent[plan.Planned, _Document] = _Recent(options.origins_cached)
+        self._looking: SingleFlight[Origin, Site] = SingleFlight()
+        self._fetching: SingleFlight[plan.Planned, Exchange] = SingleFlight()
+
+    def known(self, origin: Origin) -> Site | None:
+        """The origin's site, if its signals were read and may still be used."""
+        return self._sites.get(origin, time.time())
+
+    async def site(self, origin: Origin, request: Request) -> Site:
+        """The origin's site, fetching its signals if need be; `request` is the page request that asks."""
+        return self.known(origin) or await self._looking.share(origin, lambda: self._look(origin, request))
+
+    async def documents(self, reads: Iterable[engine.Read], request: Request) -> tuple[Exchange, ...]:
+        """The documents on which a decision on what was read can rest; offers are not fetched."""
+        reads = tuple(reads)
+        needed = {statement.document for item in reads for statement in item.reading.statements}
+        wanted = [item for item in plan.follow(reads) if item.url in needed and item.url.startswith(_WEB)]
+        return tuple(await together(self._document(item, request) for item in wanted[:DOCUMENTS_FOLLOWED]))
+
+    async def _document(self, planned: plan.Planned, request: Request) -> Exchange:
+        known = self._documents.get(planned, time.time())
+        if known is not None:
+            return known.exchange
+        return await self._fetching.share(planned, lambda: self._fetch_document(planned, request))
+
+    async def _fetch_document(self, planned: plan.Planned, request: Request) -> Exchange:
+        exchange = await self._fetch(planned, request)
+        seconds = self._lifetime([exchange])
+        self._documents.put(planned, _Document(exchange=exchange, seen_at=time.time(), seconds=seconds))
+        return exchange
+
+    async def _look(self, origin: Origin, request: Request) -> Site:
+        """Fetch and read an origin's signals.
+
+        robots.txt comes first: where it cannot be reached nothing may be fetched whatever else is said, and the
+        other files are not asked for.
+        """
+        seen_at = time.time()
+        planned = plan.well_known(origin, self._options.policy)
+        exchanges = [await self._fetch(item, request) for item in planned if item.role == engine.ROBOTS_ROLE]
+        if _reached(exchanges):
+            others = (self._fetch(item, request) for item in planned if item.role != engine.ROBOTS_ROLE)
+            exchanges += await together(others)
+            exchanges += await self.documents(engine.read(exchanges, self._options.policy), request)
+        site = Site(
+            compiled=engine.compile(exchanges, self._options.policy, self._options.identity),
+            seen_at=seen_at,
+            seconds=self._lifetime(exchanges),
+        )
+        self._sites.put(origin, site)
+        self._count("origins/consulted" if _reached(exchanges) else "origins/unreachable")
+        return site
+
+    async def _fetch(self, planned: plan.Planned, request: Request) -> Exchange:
+        exchange = await self._fetcher.fetch(planned, request)
+        self._ledger.keep(exchange)
+        self._count("signals/fetched")
+        self._count(f"signals/{exchange.availability}")
+        return exchange
+
+    def _lifetime(self, exchanges: Sequence[Exchange]) -> float:
+        longest = self._options.policy.max_age_hours * 3600.0
+        return longest if _reached(exchanges) else min(longest, UNREACHABLE_SECONDS)
+
+
+def _reached(exchanges: Iterable[Exchange]) -> bool:
+    return all(exchange.availability is not Availability.UNREACHABLE for exchange in exchanges)
