@@ -1,5 +1,5 @@
 # A fresh machine needs Python 3.11 or later and make; every target makes the rest, in .venv/ and nowhere else.
-# `make test EXTRAS=ray,spark` tests the engines too, `make test FULL=1` with what is heavy to install (a browser).
+# `make test EXTRAS=ray,spark,interop` tests the engines and other people's readers too, FULL=1 the pages in a browser.
 
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 SHELL := /bin/sh

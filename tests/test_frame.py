@@ -185,6 +185,7 @@ def test_locks_are_pins_and_hashes_and_nothing_else(lock):
     ("lock", "extras"),
     [
         ("requirements.lock", ["dev", "iscc", "postgres", "redis"]),
+        ("requirements-interop.lock", ["interop"]),
         ("requirements-ray.lock", ["ray"]),
         ("requirements-spark.lock", ["spark"]),
     ],

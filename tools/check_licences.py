@@ -22,6 +22,8 @@ PERMISSIVE = re.compile(
 )
 COPYLEFT = re.compile(r"GPL|General Public|EUPL|SSPL|\bNC\b|Commons Clause|PolyForm", re.IGNORECASE)
 
+DEVELOPERS = {"dev", "interop"}
+
 # Libraries whose metadata says too little, with what their licence file says. Each needs its reason beside it.
 READ_BY_HAND: dict[str, str] = {}
 
@@ -75,10 +77,10 @@ def _applicable(requirements: Iterable[str], extra: str) -> Iterator[Requirement
 
 
 def requirements_of_users() -> list[str]:
-    """List the product's own requirements and those of its extras, without the developers' extra."""
+    """List the product's own requirements and those of its extras, without the extras of developers."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    return project["dependencies"] + [text for name in sorted(extras) if name != "dev" for text in extras[name]]
+    return project["dependencies"] + [text for name in extras if name not in DEVELOPERS for text in extras[name]]
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ compile() {
     --no-header --no-annotate --no-emit-index-url pyproject.toml "$@"
 }
 
-# One set of versions for everything: the engines are resolved under the first lock's constraints.
+# One set of versions for everything: what is heavy is resolved under the first lock's constraints.
 compile --extra dev --extra iscc --extra postgres --extra redis --output-file requirements.lock
-for engine in ray spark; do
-  compile --extra "$engine" --constraint requirements.lock --output-file "requirements-$engine.lock"
+for extra in interop ray spark; do
+  compile --extra "$extra" --constraint requirements.lock --output-file "requirements-$extra.lock"
 done

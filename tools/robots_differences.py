@@ -4,7 +4,7 @@ A difference is explained by experiment, not by opinion: something that one of t
 way is taken out of the file, the URL or both, and everybody is asked again. The difference belongs to the first class,
 or the first few classes together, whose removal makes the answers equal. What nothing explains is a bug in somebody.
 
-    python tools/robots_differences.py PARQUET [LIMIT]
+Use: python tools/robots_differences.py PARQUET [LIMIT]
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def protego(question: Question) -> bool:
 
 
 def google(question: Question) -> bool:
-    return RobotsMatcher().OneAgentAllowedByRobots(question.body, question.token, question.url)
+    return bool(RobotsMatcher().OneAgentAllowedByRobots(question.body, question.token, question.url))
 
 
 PEERS: Mapping[str, Callable[[Question], bool]] = {"protego": protego, "google": google}
