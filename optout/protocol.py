@@ -64,11 +64,15 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Metadata inside a file; `slot` names where, such as `XMP`, and `media_types` the files."""
+    """Metadata inside a file; `slot` names where, such as `XMP`, and `media_types` the files.
+
+    `word` is a byte string without which a part cannot carry it; the empty one is in every part.
+    """
 
     slot: str
     media_types: frozenset[str]
     role: str = RESOURCE
+    word: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class Slot(StrEnum):
     XMP = "xmp"
     PDF = "pdf"
     OPF = "opf"
-    XML = "xml"
+    ONIX = "onix"
+    NEWSML = "newsml"
     JSON = "json"
     C2PA = "c2pa"
 

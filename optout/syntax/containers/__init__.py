@@ -71,7 +71,7 @@ def locate(file: bytes | BinaryIO) -> Located:
         try:
             walk(source, found)
         except Unreadable as error:
-            found.damage(error.fault, error.offset, error.where, _slot(media_type))
+            found.damage(error.fault, error.offset, error.where, _slot(media_type, source))
     sound = not found.damages and not found.repaired
     return Located(media_type, tuple(found.packets), found.c2pa, _remote(found), tuple(found.damages), sound)
 
@@ -80,14 +80,14 @@ def _is_zip(media_type: str) -> bool:
     return media_type == "application/zip" or media_type.startswith("application/vnd.oasis.opendocument.")
 
 
-def _slot(media_type: str) -> Slot:
+def _slot(media_type: str, source: Source) -> Slot:
     """Whose packets may be hidden where a walk stopped."""
+    if media_type == "application/xml":
+        return Slot.NEWSML if b"http://iptc.org/std/nar/" in source.head else Slot.ONIX
     return _STOPPED.get(media_type, Slot.C2PA if _is_zip(media_type) else Slot.XMP)
 
 
 _STOPPED = {
-    "application/xml": Slot.XML,
-    "application/json": Slot.JSON,
     "application/webpub+zip": Slot.JSON,
     "application/audiobook+zip": Slot.JSON,
     "application/divina+zip": Slot.JSON,

@@ -12,6 +12,12 @@ from optout.syntax.located import Fault, Findings, Slot, Source, Unreadable
 from optout.syntax.xml import Element, MalformedXml, line_of, parse
 
 MAX_DOCUMENT = 16 * 1024 * 1024
+_LOOK = 4096
+_DOCUMENTS = (
+    (b"ONIXMessage", Slot.ONIX),
+    (b"ONIXmessage", Slot.ONIX),
+    (b"http://iptc.org/std/nar/", Slot.NEWSML),
+)
 _SVG_METADATA = frozenset(("{http://www.w3.org/2000/svg}metadata", "metadata"))
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
 _MANIFEST = "{http://c2pa.org/manifest}manifest"
@@ -40,13 +46,18 @@ def package(source: Source, found: Findings) -> None:
 
 
 def xml(source: Source, found: Findings) -> None:
-    """A document about works: ONIX, NewsML or another."""
-    found.add(Slot.XML, "document", whole(source, Slot.XML), 0)
+    """An ONIX message or a NewsML-G2 item; other documents in XML carry nothing that is known."""
+    start = source.head[:_LOOK].replace(b"\0", b"")
+    for word, slot in _DOCUMENTS:
+        if word in start:
+            found.add(slot, "document", whole(source, slot), 0)
+            return
 
 
 def json(source: Source, found: Findings) -> None:
-    """A document about a work: a Readium manifest or a declaration."""
-    found.add(Slot.JSON, "document", whole(source, Slot.JSON), 0)
+    """A document about a work: a Readium manifest or a declaration; none is as long as a data set is."""
+    if source.size <= MAX_DOCUMENT:
+        found.add(Slot.JSON, "document", whole(source, Slot.JSON), 0)
 
 
 def svg(source: Source, found: Findings) -> None:
