@@ -134,7 +134,8 @@ def _resolve(match: re.Match[str]) -> str:
             int(decimal.lstrip("0")[:8] or "0") if decimal else int(hexadecimal.lstrip("0")[:8] or "0", 16)
         )
     # Without its semicolon a name counts only where neither "=" nor a letter or digit follows.
-    return html5.get(name + semicolon, match[0]) + equals if semicolon or not equals else match[0]
+    character = html5.get(name + semicolon) if semicolon or not equals else None
+    return character + equals if character else match[0]
 
 
 def _character(code: int) -> str:
