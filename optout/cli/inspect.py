@@ -190,6 +190,5 @@ class _Bar:
         """One more file is answered."""
         self._done += 1
         self._live.advance(self._task)
-        if self._plain and self._done % _SHORT = {State.RESERVED: "reserved", State.PERMITTED: "permitted", State.UNSPECIFIED: "-"}
-_PLAIN_EVERY == 0:
+        if self._plain and self._done % _PLAIN_EVERY == 0:
             print(f"inspected {self._done:,} of {self._total:,} files", file=sys.stderr)
