@@ -1,0 +1,58 @@
+"""Text files at fixed paths, such as `/trust.txt`: whether the body is one at all, and its lines with their places.
+
+Many sites answer every path with status 200 and a page, so the first question is always whether this is markup.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SNIFFED = 4096
+_TAG = re.compile(rb"<(?:!doctype|\?xml|html|head|body|title|meta|link|script|style|div|p|h[1-6])\b", re.IGNORECASE)
+_BLANK = b" \t\r\n\v\f\0"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Line(NamedTuple):
+    """One line of a text.
+
+    Attributes:
+        number: counted from 1.
+        offset: of its first byte, from 0; in a body that was UTF-16, as if it had been UTF-8.
+        text: decoded, without its end and without white space around it.
+    """
+
+    number: int
+    offset: int
+    text: str
+
+
+def is_markup(body: bytes) -> bool:
+    """Whether a body is an HTML or XML page instead of the text that was asked for."""
+    head = body[:_SNIFFED].removeprefix(_UTF8_MARK).lstrip(_BLANK)
+    return head.startswith(b"<") and _TAG.search(head) is not None
+
+
+def lines(body: bytes, limit: int) -> Iterator[Line]:
+    """The lines of the first `limit` bytes of a text. Only CR, LF and CRLF end a line; undecodable bytes are U+FFFD.
+
+    A line that the limit cuts is left out, because half a statement may be the opposite of the whole.
+    """
+    if body.startswith(_UTF16_MARKS):
+        body = body.decode("utf-16", "replace").encode()
+    offset = 0
+    for number, line in enumerate(_within(body, limit).splitlines(keepends=True), 1):
+        text = line.removeprefix(_UTF8_MARK) if number == 1 else line
+        yield Line(number, offset, text.decode("utf-8", "replace").strip(" \t\r\n\v\f\0\ufeff\u200b\xa0"))
+        offset += len(line)
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) <= limit:
+        return body
+    return body[: max(body.rfind(b"\n", 0, limit), body.rfind(b"\r", 0, limit)) + 1]
