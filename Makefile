@@ -20,17 +20,16 @@ demo: .venv/.installed
 test: lint system
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# All four speak before the first that failed ends the run.
 lint: $(stamps)
-	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	@failed=0; for check in "ruff check --quiet --output-format concise ." "ruff format --check ." mypy "lint-imports --no-logo"; do \
+		echo "$$check"; $(BIN)/$$check || failed=1; done; exit $$failed
 
 system:
 	@tools/system.sh $(lists)
 
 bench: $(stamps)
-	@for bench in $(benches); do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $${failed:-0}
+	@failed=0; for bench in $(benches); do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed
 
 lock:
 	tools/lock.sh "$$(tools/find_python.sh)"
