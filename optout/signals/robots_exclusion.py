@@ -41,15 +41,18 @@ from optout.model import (
 )
 from optout.protocol import Precedence, Protocol, WellKnown
 from optout.syntax import robots_txt
-from optout.urls import origin_of, registrable_domain
+from optout.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from optout.syntax.robots_txt import Group, Record, RobotsFile
 
+    Agents = frozenset[str]
+
 ROLE = "/robots.txt"
 _FILE = Place(ROLE)
+_EVERYONE = frozenset({EVERYONE})
 
 STATUS_MEANING = {
     401: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
@@ -117,8 +120,8 @@ def _rules(exchange: Exchange) -> Reading:
     """Read the rules of a robots.txt that arrived."""
     file = _cut(exchange)
     addressed = frozenset(token for group in file.groups for token in _tokens(group)) - {EVERYONE}
-    everyone = (EVERYONE, *sorted(addressed))
-    statements = [*_group_rules(file, _host(exchange.url)), *_evidence(file)]
+    everyone = addressed | {EVERYONE}
+    statements = [*_group_rules(file, exchange.url), *_orphans(file)]
     if file.truncated:
         statements.append(_beyond(everyone))
     problems = tuple(Problem(f"robots.{fault.code}", Place(ROLE, fault.line, fault.offset)) for fault in file.faults)
@@ -131,34 +134,33 @@ def _cut(exchange: Exchange) -> RobotsFile:
     return robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
 
 
-def _host(url: str) -> str:
-    try:
-        return registrable_domain(origin_of(url).host)
-    except MalformedUrl:
-        return ""
+def _tokens(group: Group) -> frozenset[str]:
+    """Whom a group addresses by the letter."""
+    return frozenset(token for agent in group.agents for token in agent.tokens)
 
 
-def _tokens(group: Group) -> dict[str, None]:
-    """Whom a group addresses by the letter, in order."""
-    return dict.fromkeys(token for agent in group.agents for token in agent.tokens)
-
-
-def _group_rules(file: RobotsFile, domain: str) -> Iterator[Statement]:
-    """The rules of all groups: those of the letter, and those of each wider reading."""
+def _group_rules(file: RobotsFile, url: str) -> Iterator[Statement]:
+    """What all groups say: by the letter, in each wider reading, and as evidence."""
     for group in file.groups:
-        named = tuple(_tokens(group))
-        listed = tuple(dict.fromkeys(token for agent in group.agents for token in agent.listed if token not in named))
-        rules = [record for record in group.rules if record.value.startswith(("/", "*"))]
+        named = _tokens(group)
+        listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+        rules = _with_path(group.rules)
         yield from _stated(rules, named, _RULE)
         yield from _stated(rules, listed, _LISTED)
-        yield from _repaired(group, (*named, *listed), domain)
+        yield from _repaired(group, named | listed, url)
+        yield from _no_training(group.others, named)
 
 
-def _stated(records: Iterable[Record], agents: tuple[str, ...], kind: _Kind) -> Iterator[Statement]:
+def _with_path(records: Iterable[Record]) -> list[Record]:
+    """Those whose value can match a path at all; an empty `Disallow` forbids nothing."""
+    return [record for record in records if record.value.startswith(("/", "*"))]
+
+
+def _stated(records: Iterable[Record], agents: Agents, kind: _Kind) -> Iterator[Statement]:
     return (_statement(record, agents, kind) for record in records) if agents else iter(())
 
 
-def _statement(record: Record, agents: tuple[str, ...], kind: _Kind) -> Statement:
+def _statement(record: Record, agents: Agents, kind: _Kind) -> Statement:
     word = "Allow" if record.allow else "Disallow"
     return Statement(
         f"{kind.prefix}.{word.lower()}",
@@ -173,49 +175,60 @@ def _statement(record: Record, agents: tuple[str, ...], kind: _Kind) -> Statemen
     )
 
 
-def _repaired(group: Group, agents: tuple[str, ...], domain: str) -> Iterator[Statement]:
+def _repaired(group: Group, agents: Agents, url: str) -> Iterator[Statement]:
     """Refusals that were plainly meant; one that stands on a `User-agent` line is meant for that agent alone."""
-    lines = {agent.line: tuple(dict.fromkeys((*agent.tokens, *agent.listed))) for agent in group.agents}
+    lines = {agent.line: frozenset(agent.tokens + agent.listed) for agent in group.agents}
     for record in group.intended:
         if record.line in lines:
             yield from _stated([record], lines[record.line], _REPAIRED)
-        elif record.value.startswith(("/", "*")) and _names_a_path(record, domain):
+        elif record.value.startswith(("/", "*")) and _names_a_path(record, url):
             yield from _stated([record], agents, _REPAIRED)
 
 
-def _names_a_path(record: Record, domain: str) -> bool:
+def _names_a_path(record: Record, url: str) -> bool:
     """Whether a faulty rule says which paths of this site it means.
 
     `Disallow: private` does not: the path may begin anywhere. A whole URL does where it is one of this site.
     """
     written = record.raw.partition(":")[2].strip()
     if written.lower().startswith(("http://", "https://")):
-        return _host(written) == domain
+        return _site(written) == _site(url)
     return not written or written.startswith(("/", "*"))
 
 
-def _evidence(file: RobotsFile) -> Iterator[Statement]:
-    """What never decides: rules that address nobody, and `DisallowAITraining` of an expired individual draft.
+def _site(url: str) -> str:
+    """The host of a URL, for which the one with and the one without `www.` stand for each other; empty: none."""
+    try:
+        return origin_of(url).host.removeprefix("www.")
+    except MalformedUrl:
+        return ""
 
-    https://datatracker.ietf.org/doc/draft-canel-robots-ai-control/ was not adopted.
+
+def _orphans(file: RobotsFile) -> Iterator[Statement]:
+    """What stands before any `User-agent` line: it addresses nobody, so it is evidence and never decides."""
+    yield from _stated(_with_path(file.orphans), _EVERYONE, _ORPHAN)
+    yield from _no_training((record for record in file.records if record.group is None), _EVERYONE)
+
+
+def _no_training(records: Iterable[Record], agents: Agents) -> Iterator[Statement]:
+    """`DisallowAITraining` of an expired individual draft that was not adopted: evidence that never decides.
+
+    https://datatracker.ietf.org/doc/draft-canel-robots-ai-control/
     """
-    yield from _stated((record for record in file.orphans if record.value.startswith(("/", "*"))), (EVERYONE,), _ORPHAN)
-    for record in file.records:
-        if record.field == "disallowaitraining" and record.value.startswith(("/", "*")):
-            agents = tuple(_tokens(file.groups[record.group])) if record.group is not None else (EVERYONE,)
-            yield Statement(
-                "robots.disallow-ai-training",
-                Place(ROLE, record.line, record.offset, "DisallowAITraining"),
-                record.raw.strip(),
-                reserve(Purpose.AI_TRAIN),
-                agents,
-                record.value,
-                strength=Strength.ADVISORY,
-                advisory=True,
-            )
+    for record in _with_path(record for record in records if record.field == "disallowaitraining"):
+        yield Statement(
+            "robots.disallow-ai-training",
+            Place(ROLE, record.line, record.offset, "DisallowAITraining"),
+            record.raw.strip(),
+            reserve(Purpose.AI_TRAIN),
+            agents,
+            record.value,
+            strength=Strength.ADVISORY,
+            advisory=True,
+        )
 
 
-def _beyond(everyone: tuple[str, ...]) -> Statement:
+def _beyond(everyone: Agents) -> Statement:
     """What may stand behind the limit is not known: it may refuse anything to anybody."""
     value = "the file is longer than what was read of it"
     return Statement(
@@ -229,7 +242,7 @@ def _beyond(everyone: tuple[str, ...]) -> Statement:
     )
 
 
-def _file_itself(statements: Iterable[Statement], everyone: tuple[str, ...]) -> Iterator[Statement]:
+def _file_itself(statements: Iterable[Statement], everyone: Agents) -> Iterator[Statement]:
     """`/robots.txt` itself is always allowed (RFC 9309 section 2.2.2), in every reading that refuses anything.
 
     The end anchor makes the rule an octet longer than `Disallow: /robots.txt`.
@@ -241,6 +254,9 @@ def _file_itself(statements: Iterable[Statement], everyone: tuple[str, ...]) -> 
 
 # The second reader.
 
+SECOND_READER_LIMIT = 1_000_000
+"""Protego copies the rules of a group for each of its agents; files of more copies than this are spared it."""
+
 
 def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
     """Read the same bytes with Protego, the parser of Scrapy: a predicate that says whether it forbids a URL.
@@ -249,8 +265,9 @@ def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
     """
 
     def forbids(url: str) -> bool:
+        parsed = _protego(exchange.body)
         try:
-            return not _protego(exchange.body).can_fetch(url, token)
+            return parsed is not None and not parsed.can_fetch(url, token)
         except ValueError:
             return False
 
@@ -258,8 +275,11 @@ def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
 
 
 @lru_cache(maxsize=8)
-def _protego(body: bytes) -> Protego:
+def _protego(body: bytes) -> Protego | None:
     """Parse at the first question, once. Protego takes text and keeps a byte order mark, which would hide a line."""
+    groups = robots_txt.parse(body, len(body)).groups
+    if sum(len(group.agents) * len(group.rules) for group in groups) > SECOND_READER_LIMIT:
+        return None
     return Protego.parse(body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf"))
 
 
