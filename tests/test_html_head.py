@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from optout.syntax import encoding, html_head, html_tokens
+from optout.syntax import encoding, html_head, html_search, html_tokens
 from optout.syntax.html_head import DEFAULT_WORDS, InlineScript, Link, Meta, read_head
+from optout.syntax.html_search import compile_words, openings
 from optout.syntax.html_tokens import tokens
 
 HERE = Path(__file__).parent
@@ -62,18 +63,17 @@ def test_offsets_point_at_the_tags_in_the_original_bytes(vector):
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
 def test_what_is_skipped_early_is_left_out_later_too(vector):
     body = as_bytes(vector)
-    everything = read_everything(body, encoding.sniff(body, vector.get("content_type")))
+    everything = read_everything(body, vector.get("content_type"))
     found = read_head(body, vector.get("content_type"))
     assert (found.metas, found.links, found.scripts) == (everything.metas, everything.links, everything.scripts)
 
 
-def read_everything(body, form, words=DEFAULT_WORDS):
-    page = html_head._Page(body, form)
-    openings = frozenset(match.start() for match in html_head._OPENING.finditer(page.data))
-    reader = html_head._Reader(page, html_head._compile(words), openings)
+def read_everything(body, content_type, words=DEFAULT_WORDS):
+    page = html_head._open(html_head._Key(body, content_type, len(body)))
+    reader = html_head._Reader(page, compile_words(words), openings(page.data))
     for token in tokens(page.data, page.start, len(page.data)):
         reader.feed(token)
-    return reader.head(page.language(), ())
+    return reader.head(())
 
 
 def test_vectors_have_one_id_and_one_reason_each():
@@ -195,7 +195,7 @@ def greedy_repetitions(parsed):
 
 def test_every_repetition_in_the_patterns_of_a_page_is_possessive():
     """What happens inside a pattern match is linear because no repetition that may be long ever gives back."""
-    places = [vars(html_head), vars(html_tokens), html_tokens._RAW_END]
+    places = [vars(html_head), vars(html_search), vars(html_tokens), html_tokens._RAW_END]
     patterns = [value for place in places for value in place.values() if isinstance(value, re.Pattern)]
     assert len(patterns) > 12
     for pattern in patterns:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from optout.syntax import encoding, html_head
+from optout.syntax import html_head
 from optout.syntax.html_head import DEFAULT_WORDS, read_head
+from optout.syntax.html_search import compile_words, openings
 from optout.syntax.html_tokens import attributes, tokens, unescape
 from optout.syntax.html_tree import Position
 
@@ -33,12 +34,11 @@ pages = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_si
 
 def of_everything(body, content_type):
     """The same reading without skipping a tag."""
-    page = html_head._Page(body, encoding.sniff(body, content_type))
-    openings = frozenset(match.start() for match in html_head._OPENING.finditer(page.data))
-    reader = html_head._Reader(page, html_head._compile(DEFAULT_WORDS), openings)
+    page = html_head._open(html_head._Key(body, content_type, len(body)))
+    reader = html_head._Reader(page, compile_words(DEFAULT_WORDS), openings(page.data))
     for token in tokens(page.data, page.start, len(page.data)):
         reader.feed(token)
-    return reader.head(page.language(), ())
+    return reader.head(())
 
 
 @given(pages)
