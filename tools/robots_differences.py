@@ -18,13 +18,18 @@ from itertools import islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from jwm.robotstxt.googlebot import RobotsMatcher
 from protego import Protego
 
 from optout.errors import MalformedUrl
 from optout.syntax.robots_agents import product_token
 from optout.syntax.robots_txt import AGENT, ALLOW, DISALLOW, parse, rule_for
 from optout.urls import match_target
+
+try:
+    from jwm.robotstxt.googlebot import RobotsMatcher
+except ImportError:
+    # There is no wheel for newer Pythons; Protego remains.
+    RobotsMatcher = None
 
 TOKENS = ("ExampleTrainBot", "GPTBot", "CCBot", "Google-Extended")
 PATHS = ("/", "/index.html", "/a/b.html?c=d")
@@ -72,7 +77,7 @@ def google(question: Question) -> bool:
     return bool(RobotsMatcher().OneAgentAllowedByRobots(question.body, question.token, question.url))
 
 
-PEERS: Mapping[str, Callable[[Question], bool]] = {"protego": protego, "google": google}
+PEERS: dict[str, Callable[[Question], bool]] = {"protego": protego} | ({"google": google} if RobotsMatcher else {})
 
 
 def _each_line(body: str, change: Callable[[str], str]) -> str:

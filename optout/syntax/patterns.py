@@ -42,27 +42,29 @@ class Pattern:
         normal: its normal form, see `normalise`.
         octets: the length by which RFC 9309 section 2.2.2 calls a match specific: that of the text with its escapes
             normalised (so a non-ASCII octet counts three and a decoded escape one), special characters included.
-        pieces: the literal runs between the wildcards of `normal`, first to last, without the anchor.
-        anchored: whether the pattern reaches to the end of the URL.
     """
 
     text: str
     normal: str
     octets: int
-    pieces: tuple[str, ...]
-    anchored: bool
 
     def __init__(self, text: str) -> None:
         """Derive everything from the text, so that an inconsistent pattern cannot exist."""
         octets = normalise_octets(text)
-        normal = _one_form(octets)
-        anchored = normal[-1:] == "$"
         put = object.__setattr__
         put(self, "text", text)
-        put(self, "normal", normal)
+        put(self, "normal", _one_form(octets))
         put(self, "octets", len(octets))
-        put(self, "pieces", tuple((normal[:-1] if anchored else normal).split("*")))
-        put(self, "anchored", anchored)
+
+    @property
+    def anchored(self) -> bool:
+        """Whether it reaches to the end of the URL."""
+        return self.normal.endswith("$")
+
+    @property
+    def pieces(self) -> list[str]:
+        """The literal runs between its wildcards, first to last, without the anchor."""
+        return self.normal.removesuffix("$").split("*")
 
     def matches(self, target: str) -> bool:
         """Whether it matches a target from `optout.urls.match_target`.
@@ -87,7 +89,9 @@ def specificity_order(patterns: Sequence[Pattern], tie: Sequence[int]) -> list[i
     Returns:
         Indices into `patterns`, the one that wins against all others first.
     """
-    return sorted(range(len(patterns)), key=lambda index: (-patterns[index].octets, tie[index]))
+    order = sorted(range(len(patterns)), key=tie.__getitem__)
+    order.sort(key=[-pattern.octets for pattern in patterns].__getitem__)
+    return order
 
 
 class PatternTable:
@@ -107,13 +111,14 @@ class PatternTable:
         prefixes: dict[str, int] = {}
         buckets: dict[str, list[_Wildcard]] = {}
         for index, pattern in enumerate(patterns):
-            head, *rest = pattern.pieces
-            if any(rest):
-                buckets.setdefault(head, []).append(_wildcard(index, pattern))
-            elif pattern.anchored and not rest:
-                self._exact.setdefault(head, index)
+            normal = pattern.normal
+            if "*" in normal.rstrip("*$"):
+                head, *runs = pattern.pieces
+                buckets.setdefault(head, []).append(_wildcard(index, len(head), runs, anchored=pattern.anchored))
+            elif normal.endswith("$") and not normal.endswith("*$"):
+                self._exact.setdefault(normal[:-1], index)
             else:
-                prefixes.setdefault(head, index)
+                prefixes.setdefault(normal.rstrip("*$"), index)
         self._prefixes, self._over_prefixes = _chains(prefixes)
         self._best = _best(prefixes, self._prefixes, self._over_prefixes)
         self._heads, self._over_heads = _chains(buckets)
@@ -150,17 +155,15 @@ class _Wildcard(NamedTuple):
     Attributes:
         rank: its place in the order of precedence.
         start: the length of the literal beginning, which its bucket has already compared.
-        piece: a run to search for from there, whose absence dismisses the pattern.
-        step: how much of `piece` is used up where it is found; nothing where it is the tail.
-        more: the runs to find after it.
+        longest: the longest of its other runs; where it is absent, nothing else needs to be looked at.
+        runs: what to find one after the other; empty where finding the longest is all there is to it.
         tail: what the target must end with; empty where the pattern is not anchored.
     """
 
     rank: int
     start: int
-    piece: str
-    step: int
-    more: tuple[str, ...]
+    longest: str
+    runs: tuple[str, ...]
     tail: str
 
 
@@ -172,7 +175,7 @@ _INDEXED = 64
 class _Bucket:
     """The wildcard patterns with the same literal beginning, in order of precedence.
 
-    Where there are many, each is filed under the four characters of its `piece` that are rarest among them, so that
+    Where there are many, each is filed under the four characters of its longest run that are rarest among them, so that
     only those are tried whose four characters occur in the target.
     """
 
@@ -185,7 +188,7 @@ class _Bucket:
             self._file(patterns)
 
     def _file(self, patterns: list[_Wildcard]) -> None:
-        filed = [(pattern, _grams(pattern.piece[:_INDEXED])) for pattern in patterns]
+        filed = [(pattern, _grams(pattern.longest[:_INDEXED])) for pattern in patterns]
         frequency = Counter(chain.from_iterable(grams for _, grams in filed))
         self._plain = [pattern for pattern, grams in filed if not grams]
         for pattern, grams in filed:
@@ -204,22 +207,20 @@ def _grams(text: str) -> set[str]:
     return {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)}
 
 
-def _wildcard(rank: int, pattern: Pattern) -> _Wildcard:
-    head, *runs = pattern.pieces
-    tail = runs.pop() if pattern.anchored else ""
+def _wildcard(rank: int, start: int, runs: list[str], *, anchored: bool) -> _Wildcard:
+    longest = max(runs, key=len)
+    tail = runs.pop() if anchored else ""
     runs = [run for run in runs if run]
-    if not runs:
-        return _Wildcard(rank, len(head), tail, 0, (), tail)
-    return _Wildcard(rank, len(head), runs[0], len(runs[0]), tuple(runs[1:]), tail)
+    alone = len(runs) == 1 and not tail
+    return _Wildcard(rank, start, longest, () if alone else tuple(runs), tail)
 
 
 def _scan(patterns: list[_Wildcard], target: str, best: int) -> int:
     """The rank of the first pattern that matches and precedes `best`; most are dismissed by a single search."""
-    for rank, start, piece, step, more, tail in patterns:
+    for rank, start, longest, runs, tail in patterns:
         if rank >= best:
             break
-        at = target.find(piece, start)
-        if at >= 0 and (not (more or tail) or _goes_on(target, at + step, more, tail)):
+        if target.find(longest, start) >= 0 and (not (runs or tail) or _goes_on(target, start, runs, tail)):
             return rank
     return best
 

@@ -9,8 +9,8 @@ from optout.syntax.robots_records import EVERYONE, AgentLine, Record
 RULE_INSIDE = re.compile(r"\b(allow|disallow)[ \t]*:[ \t]*(\S*)", re.IGNORECASE)
 """A rule that was written behind a product token on the same line."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
-_RFC_TOKEN = re.compile(r"[a-z_-]+")
+# The group is what the alphabet of the RFC, which has no digits, leaves of a token.
+_TOKEN = re.compile(r"(?=[A-Za-z0-9_-])([A-Za-z_-]*)[A-Za-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s,;|]+")
 _QUOTES = "\"'(+"
 
@@ -24,30 +24,28 @@ def product_token(text: str) -> str:
     Digits are allowed although RFC 9309 section 2.2.1 has none, because real tokens such as `AI2Bot` have them. A `*`
     counts where nothing or white space follows it.
     """
-    found = _TOKEN.match(text)
-    if found:
-        return found.group().lower()
-    return EVERYONE if text[:1] == EVERYONE and (len(text) == 1 or text[1].isspace()) else ""
+    return _cut(text)[0]
 
 
 def agent_line(record: Record) -> tuple[AgentLine, str]:
     """Read a `User-agent` record, and give the code of what is wrong with it, if anything is."""
     value = record.value
-    token = product_token(value)
+    token, strict = _cut(value)
     if len(token) == len(value):
-        return AgentLine(value, record.line, record.offset, _names(token)), "" if value else "agent-empty"
+        return AgentLine(value, record.line, record.offset, token, strict), "" if value else "agent-empty"
     after = value[len(token) :].strip()
     fault = _fault(token, after, value)
     listed = () if fault == "agent-with-version" else _listed(value)
-    return AgentLine(value, record.line, record.offset, _names(token), after, listed), fault
+    return AgentLine(value, record.line, record.offset, token, strict, after, listed), fault
 
 
-def _names(token: str) -> tuple[str, ...]:
-    """The token that a line names, and the one that is left of it by the alphabet of the RFC, which has no digits."""
-    if token.isalpha() or not token:
-        return (token,) if token else ()
-    strict = _RFC_TOKEN.match(token)
-    return (token,) if strict is None or strict.end() == len(token) else (token, strict.group())
+def _cut(text: str) -> tuple[str, str]:
+    """The token at the start of a text, and what the RFC leaves of it where that is less; empty: there is none."""
+    found = _TOKEN.match(text)
+    if found is None:
+        return (EVERYONE if text[:1] == EVERYONE and (len(text) == 1 or text[1].isspace()) else ""), ""
+    token, letters = found.group().lower(), found.end(1)
+    return token, token[:letters] if letters < len(token) else ""
 
 
 def _fault(token: str, after: str, value: str) -> str:

@@ -96,9 +96,9 @@ class AgentLine(NamedTuple):
         value: as written, without comment.
         line: counted from 1.
         offset: of the line's first byte.
-        tokens: the product tokens it names, in lower case; empty where it names nobody. The first is cut where a
-            character stands that no token may have, digits being allowed because real tokens have them. Where it has
-            one, the token that the alphabet of RFC 9309 section 2.2.1 leaves of it is named as well.
+        token: the product token it names, in lower case, or `*`; empty where it names nobody. It is cut where a
+            character stands that no token may have, digits being allowed because real tokens have them.
+        strict: what the alphabet of RFC 9309 section 2.2.1 leaves of a token with a digit; otherwise empty.
         after: what follows the token.
         listed: every token of a line that holds more than one word, for a reading that honours such lists.
     """
@@ -106,14 +106,15 @@ class AgentLine(NamedTuple):
     value: str
     line: int
     offset: int
-    tokens: tuple[str, ...]
+    token: str
+    strict: str = ""
     after: str = ""
     listed: tuple[str, ...] = ()
 
     @property
-    def token(self) -> str:
-        """The token it names, or an empty string."""
-        return self.tokens[0] if self.tokens else ""
+    def tokens(self) -> tuple[str, ...]:
+        """Every token that it names by the letter: none, one, or with a digit the whole and what the RFC leaves."""
+        return tuple(token for token in (self.token, self.strict) if token)
 
 
 class Group(NamedTuple):
@@ -134,7 +135,7 @@ class Group(NamedTuple):
 
     def names(self, token: str) -> bool:
         """Whether one of its lines names a token, given in lower case."""
-        return any(token in agent.tokens for agent in self.agents)
+        return any(token in (agent.token, agent.strict) for agent in self.agents)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
