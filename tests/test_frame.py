@@ -1,11 +1,13 @@
 """The frame holds: each rule that the project relies on catches what it was written to catch."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tools.check_licences import main as check_licences
-from tools.check_licences import permitted
+from tools.check_licences import permitted, requirements_of_users
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -162,6 +164,22 @@ def test_licence_statements(statement, good):
 
 def test_every_library_of_users_is_permissive(capsys):
     assert check_licences() == 0, capsys.readouterr().err
+
+
+def imported(folder: str) -> set[str]:
+    trees = [ast.parse(path.read_bytes()) for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"crawler", "optout", "policies"}
+
+
+def test_what_is_imported_is_declared():
+    declared = {canonicalize_name(Requirement(text).name) for text in requirements_of_users()}
+    distributions = packages_distributions()
+    for module in imported("optout") | imported("crawler") | imported("policies"):
+        names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+        assert names & declared, f"{module} comes with {names}, which pyproject.toml does not name"
 
 
 def pins(lock: Path) -> Iterator[Requirement]:
