@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crawler.origins import Site
     from crawler.outcome import Outcome
     from optout.engine import Read
+    from optout.evidence.canonical import JSON
     from optout.model import Verdict
     from optout.policy import Policy
 
@@ -50,6 +51,9 @@ LOCAL = ("data:", "file:")
 
 UNWRITABLE = "evidence-unwritable"
 """The reason for which a spider is closed when its evidence cannot be written."""
+
+KEPT = "kept"
+"""The kind of row that says that a page was kept."""
 
 _REASONS_TOLD = 1_000
 _PRESUMED_STATUS = 200
@@ -254,13 +258,29 @@ class Guard:
         except EvidenceError as fault:
             raise IgnoreRequest(str(fault)) from fault
 
+    def note_kept(self, url: str, record: str, digest: str) -> None:
+        """Log that a page was kept, by the identifier of its WARC record and the SHA-256 of its body.
+
+        Raises:
+            EvidenceError: it cannot be logged.
+        """
+        row: dict[str, JSON] = {
+            "v": 1,
+            "kind": KEPT,
+            "url": url,
+            "record": record,
+            "sha256": digest,
+            "t": time.time_ns() // 1000,
+        }
+        self._ledger.add(row)
+
     # Logging and counting.
 
     def _judge(self, verdict: Verdict) -> Outcome:
         return judge(verdict, self.options.policy, self.options.identity)
 
     def _record(self, url: str, stage: str, outcome: Outcome, response: Response | None = None) -> None:
-        row = {**outcome.shared, "url": url, "stage": stage, "t": time.time_ns() // 1000}
+        row: dict[str, JSON] = {**outcome.row, "url": url, "stage": stage, "t": time.time_ns() // 1000}
         if response is not None:
             row["status"] = response.status
             if self.options.hash_bodies:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 
+DECISION = "decision"
+"""The kind of row that a decision is logged as."""
+
 ACCESS_REFUSED = "access.refused"
 """The reason where the agent is refused access and yet no purpose of the crawl is denied."""
 
@@ -31,13 +34,13 @@ class Outcome:
         verdict: what was decided.
         effect: the strictest of access and the crawl's purposes; anything but permit means no.
         reason: the reason code of that effect.
-        shared: the part of the log row that every URL with this verdict has.
+        row: the part of the log row that every URL with this verdict has.
     """
 
     verdict: Verdict
     effect: Effect
     reason: str
-    shared: Mapping[str, JSON]
+    row: Mapping[str, JSON]
 
     @property
     def proceeds(self) -> bool:
@@ -61,13 +64,14 @@ def judge(verdict: Verdict, policy: Policy, identity: Identity) -> Outcome:
         decision = verdict.decision(purpose)
         if _STRICTNESS[decision.effect] >= _STRICTNESS[effect]:
             effect, reason = decision.effect, decision.reason
-    return Outcome(verdict, effect, reason, _shared(verdict, identity))
+    row = {**_row(verdict, identity), "effect": str(effect), "reason": reason}
+    return Outcome(verdict, effect, reason, row)
 
 
-def _shared(verdict: Verdict, identity: Identity) -> dict[str, JSON]:
+def _row(verdict: Verdict, identity: Identity) -> dict[str, JSON]:
     return {
         "v": 1,
-        "kind": "decision",
+        "kind": DECISION,
         "agent": identity.token,
         "policy": verdict.digests.policy,
         "registry": verdict.digests.registry,

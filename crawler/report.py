@@ -1,0 +1,100 @@
+"""What a crawl did, counted from its evidence and from nothing else, so that it is right after any interruption."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from crawler.guard import KEPT
+from crawler.outcome import DECISION
+from optout.errors import MalformedUrl
+from optout.evidence.journal import rows
+from optout.urls import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+
+@dataclass
+class Tally:
+    """Decisions of one origin, or of all.
+
+    Attributes:
+        asked: URLs that were decided on before a request.
+        permitted: responses that were permitted after their body was read.
+        kept: pages that were kept.
+        refused: how many were not permitted, by stage (before the request, after headers, after body), effect and
+            reason.
+    """
+
+    asked: int = 0
+    permitted: int = 0
+    kept: int = 0
+    refused: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count one row."""
+        if row["kind"] == KEPT:
+            self.kept += 1
+            return
+        stage, effect = row["stage"], row["effect"]
+        self.asked += stage == "fetch"
+        if effect != "permit":
+            self.refused[stage, effect, row["reason"]] += 1
+        else:
+            self.permitted += stage == "page"
+
+    def json(self) -> dict[str, Any]:
+        """The tally as an object."""
+        return {
+            "asked": self.asked,
+            "permitted": self.permitted,
+            "kept": self.kept,
+            "refused": [
+                {"stage": stage, "effect": effect, "reason": reason, "count": count}
+                for (stage, effect, reason), count in sorted(self.refused.items(), key=lambda item: (-item[1], item[0]))
+            ],
+        }
+
+
+@dataclass
+class Report:
+    """What was decided, in all and by origin."""
+
+    total: Tally = field(default_factory=Tally)
+    origins: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count one row of the log."""
+        if row.get("kind") not in {DECISION, KEPT}:
+            return
+        self.total.add(row)
+        try:
+            origin = origin_of(row["url"]).text
+        except MalformedUrl:
+            origin = row["url"]
+        self.origins[origin].add(row)
+
+    def json(self) -> dict[str, Any]:
+        """The report as an object."""
+        origins = {origin: tally.json() for origin, tally in sorted(self.origins.items())}
+        return {"total": self.total.json(), "origins": origins}
+
+
+def read(directory: Path, node: str) -> Report:
+    """Count the decisions in a crawl's log.
+
+    Raises:
+        EvidenceError: the log is damaged.
+    """
+    return of_rows(row for _, row in rows(directory / "evidence", node=node))
+
+
+def of_rows(found: Iterable[Mapping[str, Any]]) -> Report:
+    """Count rows."""
+    report = Report()
+    for row in found:
+        report.add(row)
+    return report

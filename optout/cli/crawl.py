@@ -1,0 +1,222 @@
+"""`optout crawl`: keep the pages of some sites that may be kept, with the evidence of every decision."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from optout.cli import options
+from optout.cli.exit_codes import DONE, INTERRUPTED, UNDECIDED
+from optout.cli.verdicts import printable
+from optout.errors import EvidenceError, OptoutError
+from optout.evidence.files import write_durably
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from collections.abc import Mapping
+
+    from scrapy.crawler import Crawler
+    from scrapy.settings import Settings
+    from twisted.python.failure import Failure
+
+    from crawler.report import Report
+
+_REPORT = "report.json"
+_LOG = "crawl.log"
+_EVERY_SECONDS = 0.5
+_PLAIN_EVERY_SECONDS = 10.0
+_COMPLETE = frozenset({"finished", "max-pages"})
+_ORIGINS_SHOWN = 40
+_WHEN = {"fetch": "before the request", "headers": "after the headers", "page": "after the body"}
+
+
+def add_parser(subparsers: _SubParsersAction[Any]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "crawl",
+        help="crawl sites, deciding before every fetch",
+        description="Follow links within the sites of the seeds. No page is requested before its origin's signals have "
+        "been decided on. DIR gets pages/ (WARC of what was kept), signals/ (WARC of every signal file), evidence/ "
+        "(the log), report.json and crawl.log. The same command goes on where it was interrupted.",
+    )
+    parser.add_argument("seeds", nargs="+", metavar="SEED", help="a URL or host to begin with")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where everything is written")
+    parser.add_argument("--max-pages", metavar="N", help="stop when N pages have been kept")
+    parser.add_argument("--depth", type=int, default=0, metavar="N", help="follow links N deep (default: no limit)")
+    _add_pace(parser)
+    options.add_policy(parser)
+    options.add_identity(parser)
+    options.add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_pace(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--delay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="between two requests to a host, at least (default: paced by the host's own latency)",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Crawl, and report."""
+    options.policy(arguments)
+    options.identity(arguments)
+    reason = _crawl(arguments)
+    return _finish(arguments, reason)
+
+
+def _settings(arguments: Namespace) -> Settings:
+    from scrapy.settings import Settings
+
+    settings = Settings()
+    settings.setmodule("crawler.settings", priority="project")
+    identity = options.identity(arguments)
+    chosen = {
+        "OPTOUT_POLICY": arguments.policy,
+        "OPTOUT_TOKEN": identity.token,
+        "OPTOUT_DIR": str(arguments.out),
+        "USER_AGENT": identity.header,
+        "JOBDIR": str(arguments.out / "job"),
+        "DEPTH_LIMIT": arguments.depth,
+        "DOWNLOAD_DELAY": arguments.delay,
+        "LOG_FILE": str(arguments.out / _LOG),
+    }
+    settings.setdict(chosen, priority="cmdline")
+    if identity.contact:
+        settings["DEFAULT_REQUEST_HEADERS"].set("From", identity.contact, "cmdline")
+    return settings
+
+
+def _crawl(arguments: Namespace) -> str:
+    """Run the spider and give the reason for which it ended.
+
+    Raises:
+        OptoutError: it could not begin, or its evidence could not be written.
+    """
+    from scrapy.crawler import CrawlerProcess
+
+    from crawler.guard import UNWRITABLE
+    from crawler.spiders.pages import PagesSpider
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    process = CrawlerProcess(_settings(arguments))
+    crawler = process.create_crawler(PagesSpider)
+    failures: list[Failure] = []
+    process.crawl(crawler, seeds=arguments.seeds, max_pages=arguments.max_pages).addErrback(failures.append)
+    if not arguments.quiet:
+        _Progress(crawler)
+    process.start()
+    if failures:
+        fault = failures[0].value
+        raise fault if isinstance(fault, OptoutError) else OptoutError(f"the crawl failed: {fault!r}")
+    reason = str(crawler.stats.get_value("finish_reason"))
+    if reason == UNWRITABLE:
+        raise EvidenceError(
+            "the crawl was stopped", place=f"{arguments.out / _LOG} says why", mend="free or repair the disk"
+        )
+    return reason
+
+
+class _Progress:
+    """Tells on stderr how far the crawl is: a live line on a terminal, now and then a plain one elsewhere."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        from scrapy import signals
+
+        self._crawler = crawler
+        self._console = options.error_console()
+        self._status = self._console.status("starting") if self._console.is_terminal else None
+        self._told_at = time.monotonic()
+        self._kept_at_start = 0
+        crawler.signals.connect(self._begin, signal=signals.spider_opened)
+        crawler.signals.connect(self._end, signal=signals.spider_closed)
+
+    def _begin(self) -> None:
+        from scrapy.utils.asyncio import create_looping_call
+
+        self._calls = create_looping_call(self._tell)
+        self._calls.start(_EVERY_SECONDS, now=False)
+        if self._status is not None:
+            self._status.start()
+
+    def _end(self) -> None:
+        self._calls.stop()
+        if self._status is not None:
+            self._status.stop()
+
+    def _tell(self) -> None:
+        line = progress_line(self._crawler.stats.get_stats(), _waiting(self._crawler))
+        if self._status is not None:
+            self._status.update(line)
+        elif time.monotonic() - self._told_at >= _PLAIN_EVERY_SECONDS:
+            self._told_at = time.monotonic()
+            self._console.print(line, markup=False)
+
+
+def _waiting(crawler: Crawler) -> int:
+    from crawler.frontier import Frontier
+
+    scheduler = crawler.engine.scheduler
+    return scheduler.waiting() if isinstance(scheduler, Frontier) else 0
+
+
+def progress_line(stats: Mapping[str, Any], waiting: int) -> str:
+    """One line about a running crawl, from Scrapy's statistics."""
+    origins = stats.get("optout/origins/consulted", 0) + stats.get("optout/origins/unreachable", 0)
+    refused = stats.get("optout/effect/deny", 0) + stats.get("optout/effect/review", 0)
+    return (
+        f"{stats.get('optout/pages/kept', 0)} kept, {refused} refused, {waiting} waiting, {origins} origins looked at"
+    )
+
+
+def _finish(arguments: Namespace, reason: str) -> int:
+    """Write `report.json`, show it, and say how the crawl ended."""
+    from crawler import report
+    from crawler.spiders.pages import PagesSpider
+
+    found = report.read(arguments.out, PagesSpider.name)
+    form = {
+        "seeds": arguments.seeds,
+        "policy": arguments.policy,
+        "agent": arguments.token,
+        "ended": reason,
+        "complete": reason in _COMPLETE,
+        **found.json(),
+    }
+    write_durably(arguments.out / _REPORT, json.dumps(form, indent=2, ensure_ascii=False).encode() + b"\n")
+    if arguments.json:
+        print(json.dumps(form, ensure_ascii=False))
+    else:
+        _print(found, arguments.out)
+    if reason in _COMPLETE:
+        return DONE
+    print(f"optout crawl: ended early ({reason}); run it again to go on", file=sys.stderr)
+    return INTERRUPTED if reason == "shutdown" else UNDECIDED
+
+
+def _print(found: Report, directory: Path) -> None:
+    console = options.console()
+    total = found.total
+    console.print(
+        f"{total.kept} pages kept of {total.asked} URLs decided on; everything is in {directory}", markup=False
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("origin", "kept", "refused", "when", "why"):
+        table.add_column(column, overflow="fold")
+    for origin, tally in sorted(found.origins.items(), key=lambda item: -item[1].asked)[:_ORIGINS_SHOWN]:
+        table.add_row(Text(printable(origin)), str(tally.kept), "", "", "")
+        for (stage, effect, reason), count in tally.refused.most_common():
+            table.add_row("", "", str(count), _WHEN[stage], Text(f"{effect}: {printable(reason)}"))
+    console.print(table)
+    if len(found.origins) > _ORIGINS_SHOWN:
+        console.print(f"and {len(found.origins) - _ORIGINS_SHOWN} more origins in {_REPORT}", markup=False)
