@@ -74,7 +74,7 @@ async def _run_live(arguments: Namespace, policy: Policy) -> int:
             try:
                 assessment = await assess(_with_scheme(url), policy, identity, fetcher)
             except OptoutError as error:
-                print(f"optout check: {error}", file=sys.stderr)
+                print(f"optout check: {printable(url)}: {error}", file=sys.stderr)
                 codes.append(USAGE)
                 continue
             _show(arguments, policy, assessment)

@@ -235,14 +235,17 @@ class Origins:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = web.Server(self._answer)
-        runner = web.ServerRunner(server)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.SockSite(runner, self._socket).start())
+        runner = self._loop.run_until_complete(self._start())
         self._ready.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
+
+    async def _start(self) -> web.ServerRunner:
+        runner = web.ServerRunner(web.Server(self._answer))
+        await runner.setup()
+        await web.SockSite(runner, self._socket).start()
+        return runner
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         host = request.host.rsplit(":", 1)[0]

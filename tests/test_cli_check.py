@@ -1,0 +1,107 @@
+"""`optout check` as a user calls it: cases, live origins on this machine, and bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from optout.cli import main
+from optout.cli.demo_origins import Origins
+
+
+def run(*args: str, data: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; from optout.cli import main; sys.exit(main())", *args]
+    return subprocess.run(command, input=data, capture_output=True, text=True, timeout=60, check=False)
+
+
+def case(**given) -> str:
+    return json.dumps({"id": "a", "input": {"url": "https://example.com/x", "user_agent": "ExampleBot", **given}})
+
+
+def test_cases_answer_in_order_and_a_bad_line_spoils_only_itself():
+    lines = [case(robots_txt="User-agent: *\nDisallow: /x\n"), "not json", '{"id": 3}', case()]
+    result = run("check", "--cases", "-", "--policy", "literal", "--json", data="\n".join(lines))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 2
+    assert [answer.get("id") for answer in answers] == ["a", None, 3, "a"]
+    assert [answer.get("crawl") for answer in answers] == ["disallow", None, None, "allow"]
+    assert "line 2" in answers[1]["error"]
+    assert answers[0]["signals"][0]["place"]["line"] == 2
+    assert answers[0]["decisions"]["ai-train"] == {"effect": "deny", "reason": "robots.group.disallow"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"url": "no-origin"}, "no-origin"),
+        ({"robots": ""}, "unknown input key: robots"),
+        ({"headers": "x"}, "headers"),
+        ({"http_status": "ok"}, "http_status"),
+        ({"user_agent": "Mozilla/5.0 (X)"}, "product token"),
+        ({"html": 5}, "html"),
+        ({"robots_txt_repeat": []}, "robots_txt_repeat"),
+    ],
+)
+def test_a_case_with_a_fault_says_what_is_wrong(given, said):
+    result = run("check", "--cases", "-", "--json", data=case(**given))
+    answer = json.loads(result.stdout)
+    assert result.returncode == 2
+    assert answer["id"] == "a"
+    assert said in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["check"], "no URL given"),
+        (["check", "--policy", "no-such", "https://example.com/"], "no-such"),
+        (["check", "--cases", "/no/such/file"], "/no/such/file"),
+        (["check", "--as", "two words", "https://example.com/"], "two words"),
+        (["check", "https:///nohost"], "nohost"),
+        (["protocols", "no-such"], "no such protocol"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_two(args, said):
+    result = run(*args)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_live_check_reads_real_origins(capsys):
+    with Origins() as origins:
+        base = f"http://127.0.0.1:{origins.port}"
+        origins.sites["127.0.0.1"] = origins.sites["newspaper.test"]
+        assert main(["check", f"{base}/story-1", "--json", "--allow-private", "--as", "ExampleBot"]) == 1
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["states"]["search"] == "permitted"
+        assert answer["decisions"]["ai-train"]["effect"] == "deny"
+        origins.sites["127.0.0.1"] = origins.sites["open.test"]
+        assert main(["check", f"{base}/note-1", "--allow-private", "--explain"]) == 0
+        assert "may be fetched" in capsys.readouterr().out
+
+
+def test_a_refused_page_is_never_asked_for(capsys):
+    with Origins() as origins:
+        origins.sites["127.0.0.1"] = origins.sites["broken.test"]
+        assert main(["check", f"http://127.0.0.1:{origins.port}/", "--allow-private", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["decisions"]["ai-train"]["reason"] == "robots.unreachable"
+        assert ("127.0.0.1", "/") not in origins.requests
+
+
+def test_private_addresses_are_refused_unless_allowed(capsys):
+    with Origins() as origins:
+        assert main(["check", f"http://127.0.0.1:{origins.port}/", "--json"]) == 1
+        assert origins.requests == []
+        assert json.loads(capsys.readouterr().out)["coverage"]["/robots.txt"] == "unreachable"
+
+
+def test_the_registry_is_printed(capsys):
+    assert main(["protocols", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"name", "specification", "edition", "status", "mode", "carriers"} <= set(rows[0])
+    assert main(["protocols", "robots-exclusion"]) == 0
+    assert "robots.unreachable" in capsys.readouterr().out
