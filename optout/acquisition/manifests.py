@@ -17,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-import optout
 from optout.syntax.located import Fault
 
 TIME_LIMIT = 10.0
 """Seconds for one file; a deep manifest takes a twentieth of one."""
 
-_ROOT = str(Path(optout.__file__).parents[1])
-_COMMAND = (sys.executable, "-m", "optout.acquisition.c2pa_worker")
+# Run as a file of its own, the worker starts without the rest of the library and without anybody's PYTHONPATH.
+_COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("c2pa_worker.py")))
 _MAX_ANSWER = 8 * 1024 * 1024
 _FORMATS = dict.fromkeys(
     ("application/zip", "application/webpub+zip", "application/audiobook+zip", "application/divina+zip"), "zip"
@@ -106,7 +105,7 @@ class ManifestReader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"PYTHONPATH": _ROOT, "PATH": "", "LC_ALL": "C.UTF-8"},
+                env={"LC_ALL": "C.UTF-8"},
                 bufsize=0,
             )
         return self._process

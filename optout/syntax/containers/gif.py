@@ -5,12 +5,13 @@ GIF89a specification, section 26; XMP specification part 3, section 1.1.2; C2PA 
 
 from __future__ import annotations
 
-from optout.syntax.located import MAX_PACKET, MAX_STEPS, Fault, Findings, Slot, Source, Unreadable
+from optout.syntax.located import MAX_STEPS, Fault, Findings, Slot, Source, Unreadable
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _APPLICATION = 0xFF
 _XMP = b"XMP DataXMP"
 _C2PA = b"C2PA_GIF"
+_TRAIL = b"\1" + bytes(range(255, -1, -1)) + b"\0"
 
 
 class _Steps:
@@ -61,9 +62,9 @@ def _extension(source: Source, position: int, found: Findings, steps: _Steps) ->
         return end
     name = source.read(position + 3, head[2])
     if name == _XMP:
-        # The packet is not cut into sub-blocks: the 258 bytes behind it lead every reader of sub-blocks to its end.
-        packet = source.packet(start, min(end - start, MAX_PACKET + 1), "application extension")
-        found.add(Slot.XMP, "application extension", packet[: packet.rfind(b">") + 1], start)
+        # The packet is not cut into sub-blocks: a trailer of 258 bytes leads every reader of sub-blocks to its end.
+        data = source.packet(start, end - start, "application extension")
+        found.add(Slot.XMP, "application extension", data.removesuffix(_TRAIL), start)
     elif name.startswith(_C2PA):
         found.manifest(start)
     return end
