@@ -10,7 +10,7 @@ a page under a `Policy` for an `Identity`; `compile` prepares an origin for many
 
 from __future__ import annotations
 
-from optout.engine import CompiledOrigin, compile, decide  # noqa: A004 - the field's own word
+from optout.engine import CompiledOrigin, compile, decide
 from optout.errors import MalformedUrl, OptoutError, PolicyError, UnreadableInput
 from optout.identity import Identity
 from optout.model import (

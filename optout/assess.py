@@ -39,7 +39,9 @@ class Assessment:
     reads: tuple[Read, ...]
 
 
-async def assess(url: str, policy: Policy, identity: Identity, fetcher: Fetcher, *, refused_too: bool = False) -> Assessment:
+async def assess(
+    url: str, policy: Policy, identity: Identity, fetcher: Fetcher, *, refused_too: bool = False
+) -> Assessment:
     """Decide on one URL, fetching what that takes and nothing that is refused.
 
     Args:

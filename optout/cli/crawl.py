@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
     """Crawl, and report."""
     options.policy(arguments)
     options.identity(arguments)
-    reason = _crawl(arguments)
+    reason = crawl(arguments)
     return _finish(arguments, reason)
 
 
@@ -97,7 +97,7 @@ def _settings(arguments: Namespace) -> Settings:
     return settings
 
 
-def _crawl(arguments: Namespace) -> str:
+def crawl(arguments: Namespace) -> str:
     """Run the spider and give the reason for which it ended.
 
     Raises:

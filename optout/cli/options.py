@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,13 @@ def identity(options: Namespace) -> Identity:
     return Identity(options.token, options.user_agent, options.contact)
 
 
+PIPE_WIDTH = 120
+"""Columns of a table that is written to a file or pipe, which has no width of its own."""
+
+
 def console() -> Console:
     """Where results for people go; plain text when stdout is not a terminal."""
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def error_console() -> Console:
