@@ -124,8 +124,12 @@ class Winner:
     purposes: frozenset[Purpose]
 
     def states(self) -> Iterable[tuple[Purpose, State]]:
-        """What it states about those purposes."""
-        return ((purpose, state) for purpose, state in self.bound.statement.states if purpose in self.purposes)
+        """What it states about those purposes; what it leaves open is not stated."""
+        return (
+            (purpose, state)
+            for purpose, state in self.bound.statement.states
+            if purpose in self.purposes and state is not State.UNSPECIFIED
+        )
 
 
 _ALL_PURPOSES = frozenset(Purpose)
@@ -279,11 +283,13 @@ def _rank(bounds: Sequence[Bound]) -> tuple[Ranked, ...]:
 def _apart(statement: Statement) -> str:
     """What is read beside its source: an `Allow` of the letter must not lift it, nor may it hide what decides.
 
-    That holds for groups that only a list of agents addresses to us, for what a cut file may still say, and for
-    evidence.
+    That holds for groups that only a list of agents addresses to us, for what a cut file may still say, for what a
+    licence leaves out, for evidence, and for what a protocol itself sets apart.
     """
     if statement.advisory:
         return "advisory"
+    if statement.apart:
+        return "apart"
     return statement.leniency if statement.leniency in _READ_APART else ""
 
 
@@ -475,7 +481,6 @@ def _signals(winner: Winner) -> Iterable[Signal]:
             bound.advisory,
         )
         for purpose, state in winner.states()
-        if state is not State.UNSPECIFIED
     )
 
 

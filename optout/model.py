@@ -205,6 +205,7 @@ class Statement:
         advisory: whether it is only evidence and must never decide.
         document: the URL of the document whose statements replace this one where that document is valid;
             this statement's own states hold where it is not.
+        apart: whether it counts beside what its source says about other paths, instead of in order with it.
         host: in a document, the one site that it speaks about, as `Origin.authority`; None for every site that
             points to the document.
         conditions: name and text of what is asked in return (payment, server, contact, …): an offer.
@@ -222,6 +223,7 @@ class Statement:
     leniency: Leniency | None = None
     advisory: bool = False
     document: str | None = None
+    apart: bool = False
     host: str | None = None
     conditions: tuple[tuple[str, str], ...] = ()
 
