@@ -71,6 +71,11 @@ def identifier_of(exchange: Exchange) -> str:
     return _identifier("exchange", exchange)
 
 
+def content_digest(exchange: Exchange) -> bytes:
+    """The SHA-256 of everything that an exchange holds, of which its identifier shows the beginning."""
+    return _described("exchange", exchange)
+
+
 def records(exchange: Exchange, earlier: Earlier | None) -> tuple[Record, ...]:
     """The records of an exchange: what came back first, then what was sent.
 
@@ -143,15 +148,19 @@ def _asked(record: Record) -> str:
 
 
 def _identifier(part: str, exchange: Exchange) -> str:
+    digest = bytearray(_described(part, exchange)[:16])
+    digest[6] = 0x80 | digest[6] & 0x0F
+    digest[8] = 0x80 | digest[8] & 0x3F
+    return UUID(bytes=bytes(digest)).urn
+
+
+def _described(part: str, exchange: Exchange) -> bytes:
     when = exchange.fetched_at.astimezone(UTC).strftime(_MICROSECONDS) if exchange.fetched_at else None
     everything = [
         part, exchange.url, exchange.role, exchange.status, exchange.headers, exchange.digest, exchange.redirects,
         exchange.error, when, exchange.truncated, exchange.request_headers,
     ]  # fmt: skip
-    digest = bytearray(sha256(json.dumps(everything, separators=(",", ":")).encode()).digest()[:16])
-    digest[6] = 0x80 | digest[6] & 0x0F
-    digest[8] = 0x80 | digest[8] & 0x3F
-    return UUID(bytes=bytes(digest)).urn
+    return sha256(json.dumps(everything, separators=(",", ":")).encode()).digest()
 
 
 def _common(exchange: Exchange, target: str, identifier: str) -> dict[str, str]:

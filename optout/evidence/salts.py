@@ -1,0 +1,131 @@
+"""Salts that can be destroyed one by one: a tree of seeds (Goldreich, Goldwasser and Micali) per segment.
+
+Every salt follows from one random seed of 16 bytes by halving SHA-256 outputs on the way down. To destroy a salt,
+the seeds on its path are forgotten and their siblings kept, so every other salt can still be derived and this one
+cannot. One redaction costs as many seeds as the tree has levels: about 270 bytes.
+
+Row number *i* of a segment has two salts: number 2i for the row, number 2i + 1 for its URL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from optout.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SALT_SIZE = 16
+
+_LABEL = b"optout/salt/1"
+
+Place = tuple[int, int]
+"""A node of the tree: its level, counted from the root, and its number in that level."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Salts:
+    """What is known of a segment's salts: the seeds of subtrees that hold no destroyed one. They are secret."""
+
+    depth: int
+    seeds: Mapping[Place, bytes]
+
+    def __repr__(self) -> str:
+        return f"Salts(depth={self.depth}, {len(self.seeds)} seeds)"
+
+    def salt(self, number: int) -> bytes | None:
+        """One salt; None where it has been destroyed."""
+        for level in range(self.depth + 1):
+            seed = self.seeds.get((level, number >> (self.depth - level)))
+            if seed is not None:
+                return _descend(seed, number, self.depth - level)
+        return None
+
+    def first(self, count: int) -> list[bytes | None]:
+        """The salts from number 0 on; None where one has been destroyed."""
+        found: list[bytes | None] = [None] * count
+        for (level, index), seed in self.seeds.items():
+            start = index << (self.depth - level)
+            wanted = min(count - start, 1 << (self.depth - level))
+            if wanted > 0:
+                found[start : start + wanted] = _expanded(seed, self.depth - level, wanted)
+        return found
+
+    def without(self, numbers: Iterable[int]) -> Salts:
+        """What is left to know once these salts have been destroyed."""
+        seeds = dict(self.seeds)
+        for number in numbers:
+            _puncture(seeds, self.depth, number)
+        return Salts(self.depth, seeds)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The form in which they are kept."""
+        named = {f"{level}/{index}": seed.hex() for (level, index), seed in sorted(self.seeds.items())}
+        return {"depth": self.depth, "seeds": named}
+
+
+def whole(seed: bytes, rows: int) -> Salts:
+    """The salts of a new segment.
+
+    Args:
+        seed: 16 random bytes.
+        rows: how many rows the segment has.
+    """
+    return Salts(max(1, (2 * rows - 1).bit_length()), {(0, 0): seed})
+
+
+def from_json(value: Mapping[str, Any]) -> Salts:
+    """Read the form in which salts are kept.
+
+    Raises:
+        EvidenceError: it is damaged.
+    """
+    try:
+        seeds = {_place(name): bytes.fromhex(seed) for name, seed in value["seeds"].items()}
+        depth = int(value["depth"])
+    except (KeyError, ValueError, TypeError, AttributeError) as fault:
+        raise EvidenceError("the salts are damaged", place=str(fault)) from fault
+    if any(len(seed) != SALT_SIZE or not 0 <= level <= depth for (level, _), seed in seeds.items()):
+        raise EvidenceError("the salts are damaged", mend="a seed has 16 bytes and a level of the tree")
+    return Salts(depth, seeds)
+
+
+def _place(name: str) -> Place:
+    level, _, index = name.partition("/")
+    return int(level), int(index)
+
+
+def _children(seed: bytes) -> tuple[bytes, bytes]:
+    digest = sha256(_LABEL + seed).digest()
+    return digest[:SALT_SIZE], digest[SALT_SIZE:]
+
+
+def _descend(seed: bytes, number: int, levels: int) -> bytes:
+    for level in reversed(range(levels)):
+        seed = _children(seed)[number >> level & 1]
+    return seed
+
+
+def _expanded(seed: bytes, levels: int, wanted: int) -> list[bytes]:
+    seeds = [seed]
+    for level in reversed(range(levels)):
+        digests = [sha256(_LABEL + parent).digest() for parent in seeds]
+        seeds = [half for digest in digests for half in (digest[:SALT_SIZE], digest[SALT_SIZE:])]
+        del seeds[-(-wanted >> level) :]
+    return seeds
+
+
+def _puncture(seeds: dict[Place, bytes], depth: int, number: int) -> None:
+    for level in range(depth + 1):
+        seed = seeds.pop((level, number >> (depth - level)), None)
+        if seed is None:
+            continue
+        for below in range(level + 1, depth + 1):
+            way = number >> (depth - below)
+            halves = _children(seed)
+            seeds[below, way ^ 1], seed = halves[~way & 1], halves[way & 1]
+        return

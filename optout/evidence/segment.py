@@ -1,0 +1,313 @@
+"""Segments: up to 65,536 rows, sorted by host, in one Parquet file with a Merkle tree of its own.
+
+A row's leaf is
+
+    inner = SHA-256(salt ‖ JCS(row))
+    leaf  = SHA-256(0x00 ‖ inner ‖ host)
+
+where the row holds `url_c` = SHA-256(URL's salt ‖ URL) in place of `url`. The salt keeps anybody from guessing rows
+from hashes. The host stands outside the inner hash so that a neighbour in a sorted stretch can show its host and
+nothing else; `inner` is as good as random to whoever does not know the salt.
+
+The file holds what the leaves are made from. Columns of rows that have been redacted are empty but for `seq` and
+`leaf`; where only the URL was redacted, `url_c` stands in its place. `mark` is the beginning of the leaf hash: it
+proves nothing, but it shows which row of a damaged file is the changed one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from optout.errors import EvidenceError
+from optout.evidence.canonical import decode, encode_checked
+from optout.evidence.rows import FIELDS, Kind
+from optout.evidence.tlog import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from optout.evidence.salts import Salts
+
+ROWS = 65_536
+"""A segment holds at most this many rows."""
+
+LEAF = "sha256(00|sha256(salt16|jcs)|host)"
+"""How a manifest names the making of a leaf."""
+
+MORE = "more"
+"""The column of fields that `FIELDS` does not know, as one canonical JSON object."""
+
+_KEPT = {"leaf": pa.binary(32), "url_c": pa.binary(32), "mark": pa.uint16()}
+_TYPES = {
+    Kind.TEXT: pa.dictionary(pa.int32(), pa.string()),
+    Kind.JSON: pa.dictionary(pa.int32(), pa.string()),
+    Kind.INTEGER: pa.int64(),
+}
+_PLAIN = {"host", "url", MORE}
+_DELTA = {"seq": "DELTA_BINARY_PACKED", "t": "DELTA_BINARY_PACKED", "url": "DELTA_BYTE_ARRAY"}
+
+SCHEMA = pa.schema(
+    [(name, pa.string() if name in _PLAIN else _TYPES[kind]) for name, kind in FIELDS.items()]
+    + [(MORE, pa.string())]
+    + list(_KEPT.items())
+)
+"""The columns of a segment file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment whose leaves have been derived.
+
+    Attributes:
+        table: its rows in the order of its leaves.
+        leaves: the leaf hash of each row.
+        tree: the tree over them.
+    """
+
+    table: pa.Table
+    leaves: Sequence[bytes]
+    tree: Tree
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as columns.
+
+    Args:
+        rows: in the canonical profile, each with `seq`.
+    """
+    extra: list[dict[str, Any]] = [{} for _ in rows]
+    columns: dict[str, list[Any]] = {}
+    for name, kind in FIELDS.items():
+        values = [row.get(name) for row in rows]
+        columns[name] = [_fitting(name, kind, value, extra[at]) for at, value in enumerate(values)]
+    for row, rest in zip(rows, extra, strict=True):
+        if not row.keys() <= FIELDS.keys() or None in row.values():
+            rest.update({name: row[name] for name in row if name not in FIELDS or row[name] is None})
+    columns[MORE] = [encode_checked(rest).decode() if rest else None for rest in extra]
+    return pa.table({field.name: _column(columns[field.name], field.type) for field in SCHEMA if field.name in columns})
+
+
+def sealed(table: pa.Table, salts: Salts) -> Segment:
+    """Sort rows by host and derive their leaves.
+
+    Args:
+        table: the columns of `table_of`, in any order, or of another writer with the same ones.
+        salts: made for as many rows.
+
+    Raises:
+        EvidenceError: a column of JSON holds something that is not canonical JSON, or a row lacks its number.
+    """
+    for name, kind in FIELDS.items():
+        if kind is Kind.JSON and name in table.column_names:
+            _check_json(name, table.column(name))
+    table = _completed(table)
+    if table.num_rows > ROWS or table.column("seq").null_count or table.column("host").null_count:
+        mend = f"at most {ROWS}, each with its number and host"
+        raise EvidenceError(f"{table.num_rows} rows cannot become a segment", mend=mend)
+    order = pc.sort_indices(table, sort_keys=[("host", "ascending"), ("seq", "ascending")])
+    table = table.take(order)
+    leaves = derive(table, salts)
+    marks = pa.array([int.from_bytes(leaf[:2], "big") for leaf in leaves], pa.uint16())
+    table = table.set_column(table.column_names.index("mark"), "mark", marks)
+    return Segment(table, leaves, Tree(leaves))
+
+
+def derive(table: pa.Table, salts: Salts) -> list[bytes]:
+    """The leaf hash of every row of a segment, in order.
+
+    Raises:
+        EvidenceError: a salt that is needed has been destroyed.
+    """
+    secrets = salts.first(2 * table.num_rows)
+    kept = table.column("leaf").to_pylist()
+    lines = preimages(table, secrets[1::2])
+    hosts = [(host or "").encode() for host in table.column("host").to_pylist()]
+    leaves: list[bytes] = []
+    for at, (leaf, salt, line, host) in enumerate(zip(kept, secrets[::2], lines, hosts, strict=True)):
+        if leaf is None and salt is None:
+            raise EvidenceError("the salt of a row that stands in the file is gone", place=f"row {at}")
+        leaves.append(leaf or _leaf(salt or b"", line, host))
+    return leaves
+
+
+def preimages(table: pa.Table, url_salts: Sequence[bytes | None]) -> list[bytes]:
+    """The canonical form of every row as it was hashed, with `url_c` in place of `url`."""
+    urls = table.column("url").to_pylist()
+    kept = table.column("url_c").to_pylist()
+    commitments = [
+        stored if stored is not None else commitment(url, salt) if url is not None and salt is not None else None
+        for url, stored, salt in zip(urls, kept, url_salts, strict=True)
+    ]
+    columns = [
+        [f',"url_c":"{value.hex()}"' if value is not None else "" for value in commitments]
+        if name == "url"
+        else _fragments(name, kind, table.column(name))
+        for name, kind in FIELDS.items()
+    ]
+    lines = [f"{{{''.join(parts)[1:]}}}".encode() for parts in zip(*columns, strict=True)]
+    for at, rest in enumerate(table.column(MORE).to_pylist()):
+        if rest is not None:
+            lines[at] = encode_checked(orjson.loads(lines[at]) | orjson.loads(rest))
+    return lines
+
+
+def commitment(url: str, salt: bytes) -> bytes:
+    """What a sealed row holds in place of its URL."""
+    return sha256(salt + url.encode()).digest()
+
+
+def row_leaf(salt: bytes, line: bytes, host: str) -> bytes:
+    """The leaf hash of one row from its canonical form."""
+    return _leaf(salt, line, host.encode())
+
+
+def inner_hash(salt: bytes, line: bytes) -> bytes:
+    """The part of a leaf that hides the row."""
+    return sha256(salt + line).digest()
+
+
+def write(segment: Segment, path: Path) -> None:
+    """Write a segment's file; making it durable is the caller's part."""
+    pq.write_table(
+        segment.table,
+        path,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=ROWS,
+        use_dictionary=[name for name in SCHEMA.names if name not in {MORE, *_KEPT, *_DELTA}],
+        column_encoding=_DELTA,
+        write_page_checksum=True,
+        store_schema=False,
+    )
+
+
+def read(path: Path) -> pa.Table:
+    """Read a segment's file.
+
+    Raises:
+        EvidenceError: it is damaged.
+    """
+    try:
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+        return _completed(table).select(SCHEMA.names).cast(SCHEMA)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as fault:
+        raise EvidenceError(f"{path} cannot be read", place=str(fault).split("\n")[0]) from fault
+
+
+def row_faults(table: pa.Table, leaves: Sequence[bytes], first_seq: int) -> Iterator[tuple[int, str]]:
+    """What can be seen of a segment to be wrong row by row: order, numbers and marks."""
+    hosts, seqs = table.column("host").to_pylist(), table.column("seq").to_pylist()
+    marks = table.column("mark").to_pylist()
+    missing = set(range(first_seq, first_seq + table.num_rows)) - set(seqs)
+    before: tuple[str, int] | None = None
+    for at, (host, seq, mark, leaf) in enumerate(zip(hosts, seqs, marks, leaves, strict=True)):
+        if mark != int.from_bytes(leaf[:2], "big"):
+            yield at, "the row does not hash to its mark"
+        if not first_seq <= seq < first_seq + table.num_rows:
+            yield at, f"the number {seq} is not of this segment"
+        if host is not None and before is not None and (host, seq) <= before:
+            yield at, "the row does not stand where its host and number belong"
+        before = (host, seq) if host is not None else before
+    for seq in sorted(missing)[:3]:
+        yield seq - first_seq, f"the row with the number {seq} is missing"
+
+
+def redacted(table: pa.Table, leaves: Sequence[bytes], rows: Iterable[int], urls: Mapping[int, bytes]) -> pa.Table:
+    """A segment's table without what is redacted.
+
+    Args:
+        table: the rows as they stand.
+        leaves: their leaf hashes.
+        rows: places of rows to empty.
+        urls: places of rows of which only the URL goes, with the commitment that stays.
+    """
+    gone, columns = set(rows), {name: table.column(name).to_pylist() for name in table.column_names}
+    for name, values in columns.items():
+        if name not in {"seq", "leaf", "mark"}:
+            columns[name] = [None if at in gone else value for at, value in enumerate(values)]
+    for at in gone:
+        columns["leaf"][at] = leaves[at]
+    for at, stays in urls.items():
+        if at not in gone:
+            columns["url"][at], columns["url_c"][at] = None, stays
+    return pa.table({field.name: _column(columns[field.name], field.type) for field in SCHEMA})
+
+
+def row_at(table: pa.Table, at: int) -> dict[str, Any]:
+    """One row with its plain URL, as the journal had it."""
+    picked = {name: column.to_pylist()[0] for name, column in zip(table.column_names, table.slice(at, 1), strict=True)}
+    row = {
+        name: orjson.loads(picked[name]) if kind is Kind.JSON else picked[name]
+        for name, kind in FIELDS.items()
+        if picked[name] is not None
+    }
+    return row | (orjson.loads(picked[MORE]) if picked[MORE] else {})
+
+
+def _leaf(salt: bytes, line: bytes, host: bytes) -> bytes:
+    return sha256(b"\x00" + sha256(salt + line).digest() + host).digest()
+
+
+def _fitting(name: str, kind: Kind, value: Any, rest: dict[str, Any]) -> Any:  # noqa: ANN401 - a value of a row
+    """The value as its column keeps it; what does not fit there goes to the rest."""
+    if value is None:
+        return None
+    if kind is Kind.JSON:
+        return encode_checked(value).decode()
+    if type(value) is (int if kind is Kind.INTEGER else str):
+        return value
+    rest[name] = value
+    return None
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, pa.string()).dictionary_encode()
+    return pa.array(values, kind)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with every column of the schema, in its order."""
+    have = set(table.column_names)
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in have else pa.nulls(table.num_rows, field.type)
+        for field in SCHEMA
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _check_json(name: str, column: pa.ChunkedArray) -> None:
+    for value in pc.unique(_decoded(column)).to_pylist():
+        try:
+            if value is not None:
+                decode(value.encode())
+        except ValueError as fault:
+            raise EvidenceError(f"the column {name} does not hold canonical JSON", place=value[:80]) from fault
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> list[str]:
+    """What a field adds to the canonical form of each row, beginning with a comma; nothing where it is missing."""
+    if kind is Kind.INTEGER:
+        return ["" if value is None else f',"{name}":{value}' for value in column.to_pylist()]
+    encoded = column.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    texts = [
+        f',"{name}":{value if kind is Kind.JSON else orjson.dumps(value).decode()}'
+        for value in encoded.dictionary.to_pylist()
+    ]
+    return ["" if index is None else texts[index] for index in encoded.indices.to_pylist()]
