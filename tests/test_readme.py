@@ -1,0 +1,46 @@
+"""Every command that the README shows is run, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optout.cli import available
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"^\$ (.+)$", README, flags=re.MULTILINE)
+COMMANDS = [line for line in SHOWN if line.startswith(".venv/bin/optout")]
+ANSWERS = {0, 1, 3}
+
+
+def test_the_two_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test"):
+        assert f"make {target}" in SHOWN
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_shown_command_runs(line, tmp_path):
+    """Without a network the answer is a refusal, which is an answer; wrong usage and a traceback are not."""
+    args = shlex.split(line)[1:]
+    program = [sys.executable, "-c", "import sys; from optout.cli import main; sys.exit(main())"]
+    result = subprocess.run([*program, *args], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode in ANSWERS, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_in_the_table_exists_and_the_other_way_round():
+    table = set(re.findall(r"^\| `optout ([a-z]+)", README, flags=re.MULTILINE))
+    assert table == set(available())
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:optout|crawler|policies|docs)/[\w./-]*)`", README))))
+def test_a_named_path_exists(path):
+    assert (ROOT / path).exists()
