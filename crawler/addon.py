@@ -11,18 +11,16 @@ come last, because one that exchanges a download handler later would take the ga
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.settings import SETTINGS_PRIORITIES
 
-from crawler import gate, options
-from crawler.guard import LOCAL, Guard
+from crawler import cache, gate, options
+from crawler.guard import LOCAL, GuardHolder
 from crawler.middlewares import Entrance, Inspection, SpiderDoor
-from crawler.misfits import misfits
-from optout.errors import OptoutError
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
 BEHIND_DECOMPRESSION = 585
@@ -31,19 +29,11 @@ BEHIND_DECOMPRESSION = 585
 NEXT_TO_ENGINE = 10
 
 _ROBOTS_PLACE = 100
+_PRIORITY = SETTINGS_PRIORITIES["addon"]
 
 
-class OptOutAddon:
+class OptOutAddon(GuardHolder):
     """Puts the guard into a project, and holds it."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-        self._guard: Guard | None = None
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the add-on of a crawl."""
-        return cls(crawler)
 
     def update_settings(self, settings: BaseSettings) -> None:
         """Write the components into the settings, at add-on priority.
@@ -51,36 +41,12 @@ class OptOutAddon:
         Raises:
             OptoutError: a setting of ours cannot be used.
         """
-        options.read(settings, self._crawler.spidercls.name)
+        options.read(settings, self.crawler.spidercls.name)
         _replace_robots_middleware(settings)
         settings.setdefault_in_component_priority_dict("DOWNLOADER_MIDDLEWARES", Inspection, BEHIND_DECOMPRESSION)
         settings.setdefault_in_component_priority_dict("SPIDER_MIDDLEWARES", SpiderDoor, NEXT_TO_ENGINE)
         _put_gates(settings)
-
-    @property
-    def guard(self) -> Guard:
-        """The guard of this crawl, made when the first component asks for it.
-
-        Raises:
-            OptoutError: a setting of ours cannot be used, or the evidence cannot be written.
-        """
-        if self._guard is None:
-            settings = self._crawler.settings
-            misfits(settings)
-            self._guard = Guard(self._crawler, options.read(settings, self._crawler.spidercls.name))
-        return self._guard
-
-
-def guard_of(crawler: Crawler) -> Guard:
-    """The guard of a crawl.
-
-    Raises:
-        OptoutError: the add-on is not switched on, so that nothing would be guarded.
-    """
-    addon = crawler.get_addon(OptOutAddon)
-    if addon is None:
-        raise OptoutError("the add-on is not switched on", mend='add "crawler.addon.OptOutAddon" to ADDONS')
-    return addon.guard
+        _hold_back_cache(settings)
 
 
 def _replace_robots_middleware(settings: BaseSettings) -> None:
@@ -104,3 +70,9 @@ def _put_gates(settings: BaseSettings) -> None:
         switched_off = scheme in handlers and own is None
         if f"{scheme}:" not in LOCAL and not switched_off and not gate.is_gate(own):
             handlers.set(scheme, gate.make(scheme, own), "cmdline")
+
+
+def _hold_back_cache(settings: BaseSettings) -> None:
+    name = "HTTPCACHE_STORAGE"
+    if not cache.is_made(settings[name]):
+        settings.set(name, cache.make(settings[name]), max(settings.getpriority(name) or 0, _PRIORITY))

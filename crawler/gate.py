@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from scrapy.exceptions import NotConfigured, StopDownload
 from scrapy.utils.misc import build_from_crawler, load_object
 
+from crawler.guard import guard_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,8 +44,6 @@ class Gate:
         Raises:
             NotConfigured: the project has no handler for the scheme.
         """
-        from crawler.addon import guard_of  # noqa: PLC0415 - the add-on names these classes
-
         # Without a reactor Scrapy chooses other standard handlers after the add-ons have spoken.
         handler: Handler | None = cls.handler or crawler.settings["DOWNLOAD_HANDLERS_BASE"].get(cls.scheme)
         if handler is None:

@@ -10,26 +10,27 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest, StopDownload
 from scrapy.utils.defer import deferred_from_coro
 
+from crawler import options
 from crawler.fetcher import SignalFetcher, pairs
 from crawler.ledger import Ledger
 from crawler.origins import Origins
 from crawler.outcome import OptedOut, judge
 from optout import engine
-from optout.errors import EvidenceError, MalformedUrl
+from optout.errors import EvidenceError, MalformedUrl, OptoutError
 from optout.model import RESOURCE, Effect, Exchange
 from optout.policy import Mode
 from optout.signals import PROTOCOLS
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -79,20 +80,21 @@ class Pass:
 class Guard:
     """Decides, logs and counts; one for each crawl."""
 
-    def __init__(self, crawler: Crawler, options: Options) -> None:
+    def __init__(self, crawler: Crawler, chosen: Options) -> None:
         """Open the evidence and begin to listen.
 
         Raises:
             EvidenceError: the evidence cannot be written.
         """
-        self.options = options
+        self.options = chosen
         self._crawler = crawler
-        self._ledger = Ledger(options.directory, options.node, self._stop)
-        self._fetcher = SignalFetcher(crawler, options.limits)
-        self._origins = Origins(options, self._fetcher, self._ledger, self._count)
+        self._ledger = Ledger(chosen.directory, chosen.node, self._stop)
+        self._fetcher = SignalFetcher(crawler, chosen.limits)
+        self._origins = Origins(chosen, self._fetcher, self._ledger, self._count)
         self._passes: WeakKeyDictionary[Request, Pass] = WeakKeyDictionary()
         self._cleared: WeakKeyDictionary[Response, Pass] = WeakKeyDictionary()
-        self._fields = _header_fields(options.policy)
+        self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
+        self._fields = _header_fields(chosen.policy)
         self._told: set[tuple[str, str]] = set()
         self._agents: set[bytes] = set()
         self._stopping: Deferred[None] | None = None
@@ -204,7 +206,17 @@ class Guard:
         if not given.outcome.proceeds:
             raise OptedOut(response.url, given.outcome)
         self._cleared[response] = given
+        action = self._postponed.pop(request, None) if self._postponed else None
+        if action is not None:
+            action(request)
         return response
+
+    def when_permitted(self, request: Request, action: Callable[[Request], None]) -> None:
+        """Do something as soon as the response to a request has been permitted; never, if it is not.
+
+        The action must not hold the request, which is forgotten with whatever waits for it.
+        """
+        self._postponed[request] = action
 
     async def _moved(self, request: Request, response: Response, given: Pass) -> Pass:
         """A download handler that follows redirects by itself has been where nobody decided; decide now."""
@@ -318,6 +330,42 @@ class Guard:
             await self._ledger.close()
         except EvidenceError as fault:
             logger.critical("The end of the evidence could not be written: %s", fault)
+
+
+class GuardHolder:
+    """The add-on's part that holds the guard of a crawl; components find it through the crawler."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._guard: Guard | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the add-on of a crawl."""
+        return cls(crawler)
+
+    @property
+    def guard(self) -> Guard:
+        """The guard of this crawl, made when the first component asks for it.
+
+        Raises:
+            OptoutError: a setting of ours cannot be used, or the evidence cannot be written.
+        """
+        if self._guard is None:
+            self._guard = Guard(self.crawler, options.read(self.crawler.settings, self.crawler.spidercls.name))
+        return self._guard
+
+
+def guard_of(crawler: Crawler) -> Guard:
+    """The guard of a crawl.
+
+    Raises:
+        OptoutError: the add-on is not switched on, so that nothing would be guarded.
+    """
+    holder = crawler.get_addon(GuardHolder)
+    if holder is None:
+        raise OptoutError("the add-on is not switched on", mend='add "crawler.addon.OptOutAddon" to ADDONS')
+    return holder.guard
 
 
 def _header_fields(policy: Policy) -> frozenset[bytes]:

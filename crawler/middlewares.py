@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import Request
 
+from crawler import misfits
+from crawler.guard import guard_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -26,13 +29,17 @@ class _Component:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Make the component for a crawl that the add-on guards."""
-        from crawler.addon import guard_of  # noqa: PLC0415 - the add-on names these classes
-
         return cls(guard_of(crawler), crawler)
 
 
 class Entrance(_Component):
     """Downloader middleware in the place of Scrapy's robots middleware: nothing passes before a decision."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the entrance, when all add-ons have spoken, and warn about settings that would defeat it."""
+        misfits.warn(crawler.settings)
+        return super().from_crawler(crawler)
 
     async def process_request(self, request: Request) -> None:
         """Let a request on, or drop it.

@@ -24,7 +24,7 @@ _STANDARD_DOWNLOADER = "scrapy.core.downloader.Downloader"
 _LOCAL_SCHEMES = frozenset({"data", "file"})
 
 
-def misfits(settings: BaseSettings) -> None:
+def warn(settings: BaseSettings) -> None:
     """Warn about every misfit."""
     for warning in found(settings):
         logger.warning("%s", warning)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.defer import deferred_from_coro
 
-from crawler.addon import guard_of
 from crawler.fetcher import pairs
 from crawler.frontier import finish
 from crawler.groups import Groups
-from crawler.guard import UNWRITABLE
+from crawler.guard import UNWRITABLE, guard_of
 from optout.evidence.exchange_record import identifier_of
 from optout.evidence.warc import SignalArchive
 from optout.model import RESOURCE, Exchange
