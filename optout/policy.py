@@ -33,6 +33,22 @@ MAXIMUM_AGE_HOURS = 24
 """RFC 9309 section 2.4: a cached robots.txt should not be used for more than 24 hours."""
 
 
+HONOURED: Mapping[Leniency, str] = {
+    Leniency.AGENT_LISTS: "A user-agent line that lists several tokens, or has words after its token, addresses each.",
+    Leniency.MALFORMED_RESERVATIONS: "A reservation in broken syntax counts as it was evidently meant.",
+    Leniency.RETIRED_LABELS: "A refusal in a vocabulary that a later draft has dropped still counts.",
+    Leniency.DRAFT_VOCABULARY: "A refusal in vocabulary that is still in trial counts.",
+    Leniency.UNLICENSED: "Where a licence document names no terms for a path, the path is not licensed.",
+    Leniency.WIDER_PURPOSES: "A refusal covers the neighbouring purposes that it was evidently meant to cover.",
+    Leniency.BODY_METADATA: "A meta element in the body counts like one in the head.",
+    Leniency.ROBOTS_UNAUTHORISED: "A robots.txt that answers 401 or 403 refuses everything.",
+    Leniency.ROBOTS_RATE_LIMITED: "A robots.txt that answers 429 refuses everything.",
+    Leniency.ROBOTS_REDIRECTS: "A robots.txt behind more redirects than are followed refuses everything.",
+    Leniency.ROBOTS_TRUNCATED: "A robots.txt that is longer than is read refuses everything.",
+}
+"""What each word under `honour` does. Every one restricts; none permits."""
+
+
 class Mode(StrEnum):
     """What becomes of a protocol's statements: they decide, they are only reported, or it is not read."""
 
