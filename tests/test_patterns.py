@@ -148,3 +148,12 @@ def test_hostile_patterns_end():
     assert stars.first("/" + "a" * 8000 + "b") == 0
     nested = PatternTable([Pattern("/" + "a" * length) for length in range(1000)])
     assert nested.first("/" + "a" * 500 + "b") == 0
+
+
+def test_many_wildcards_are_filed_once_it_pays_and_answer_the_same():
+    patterns = [Pattern(f"/*word-{number}/") for number in range(100)] + [Pattern("/*?a"), Pattern("/*word")]
+    table = PatternTable(patterns)
+    targets = ["/a/word-7/", "/a/word-99/x", "/b?a", "/word", "/none"]
+    answers = [[table.first(target) for target in targets] for _ in range(20)]
+    assert answers == [[7, 99, 100, 101, NO_MATCH]] * 20
+    assert table._buckets[0]._by_gram

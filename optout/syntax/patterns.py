@@ -168,39 +168,48 @@ class _Wildcard(NamedTuple):
 
 
 _GRAM = 4
-_WORTH_INDEXING = 48
 _INDEXED = 64
+_WORTH_INDEXING = 48
+_QUESTIONS = 32
 
 
 class _Bucket:
     """The wildcard patterns with the same literal beginning, in order of precedence.
 
-    Where there are many, each is filed under the four characters of its longest run that are rarest among them, so that
-    only those are tried whose four characters occur in the target.
+    Where there are many and they have been asked for a while, each is filed under the four characters of its longest
+    run that are rarest among them all, so that only those are tried whose four characters occur in the target. Filing
+    costs as much as a few dozen questions without it, and most files are never asked that often.
     """
 
-    __slots__ = ("_by_gram", "_plain")
+    __slots__ = ("_by_gram", "_plain", "_until_filed")
 
     def __init__(self, patterns: list[_Wildcard]) -> None:
         self._plain = patterns
         self._by_gram: dict[str, list[_Wildcard]] = {}
-        if len(patterns) >= _WORTH_INDEXING:
-            self._file(patterns)
-
-    def _file(self, patterns: list[_Wildcard]) -> None:
-        filed = [(pattern, _grams(pattern.longest[:_INDEXED])) for pattern in patterns]
-        frequency = Counter(chain.from_iterable(grams for _, grams in filed))
-        self._plain = [pattern for pattern, grams in filed if not grams]
-        for pattern, grams in filed:
-            if grams:
-                self._by_gram.setdefault(min(grams, key=frequency.__getitem__), []).append(pattern)
+        self._until_filed = _QUESTIONS if len(patterns) >= _WORTH_INDEXING else -1
 
     def first(self, target: str, best: int) -> int:
+        """The lowest rank below `best` of a pattern that matches, or else `best`."""
+        if self._until_filed >= 0:
+            self._until_filed -= 1
+            if self._until_filed < 0:
+                self._file()
         best = _scan(self._plain, target, best)
         if self._by_gram:
             for gram in self._by_gram.keys() & _grams(target):
                 best = _scan(self._by_gram[gram], target, best)
         return best
+
+    def _file(self) -> None:
+        filed = [(pattern, _grams(pattern.longest[:_INDEXED])) for pattern in self._plain]
+        frequency = Counter(chain.from_iterable(grams for _, grams in filed))
+        by_gram: dict[str, list[_Wildcard]] = {}
+        for pattern, grams in filed:
+            if grams:
+                by_gram.setdefault(min(grams, key=frequency.__getitem__), []).append(pattern)
+        # In this order another thread that asks meanwhile tries a pattern twice rather than never.
+        self._by_gram = by_gram
+        self._plain = [pattern for pattern, grams in filed if not grams]
 
 
 def _grams(text: str) -> set[str]:

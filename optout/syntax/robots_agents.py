@@ -32,7 +32,7 @@ def agent_line(record: Record) -> tuple[AgentLine, str]:
     value = record.value
     token, strict = _cut(value)
     if len(token) == len(value):
-        return AgentLine(value, record.line, record.offset, token, strict), "" if value else "agent-empty"
+        return AgentLine(value, record.line, record.offset, token, strict, "", ()), "" if value else "agent-empty"
     after = value[len(token) :].strip()
     fault = _fault(token, after, value)
     listed = () if fault == "agent-with-version" else _listed(value)

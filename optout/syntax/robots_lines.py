@@ -24,6 +24,11 @@ MARK = "\ufeff"
 MARK_AS_LATIN1 = "\xef\xbb\xbf"
 """The byte order mark as it looks after its UTF-8 form was decoded as Latin-1."""
 
+# Most lines spell their field in one of these ways, and one string for all of them saves time and memory.
+_USUAL = {
+    spelling: spelling.lower()
+    for spelling in ("User-agent", "User-Agent", "user-agent", "Disallow", "disallow", "Allow", "allow", "Sitemap")
+}
 _WHITE_SPACE = " \t\r\n\v\f\0"
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\xa0\u3000 \t"
 _BEGINNINGS = ("/", "*", "")
@@ -76,7 +81,8 @@ class Cutter:
             content, hash_sign, _ = (text if number > 1 else self._after_mark(text)).partition("#")
             head, colon, value = content.partition(":")
             if colon:
-                self._field(number, offset, head.strip(_WHITE_SPACE).lower(), value.strip(_WHITE_SPACE), text)
+                field = _USUAL.get(head) or head.strip(_WHITE_SPACE).lower()
+                self._field(number, offset, field, value.strip(_WHITE_SPACE), text)
                 if hash_sign and content[-1] not in _WHITE_SPACE:
                     self._cut_by_comment(self.records[-1])
             elif content and not content.isspace():
