@@ -100,7 +100,7 @@ def policy() -> str:
     return (
         f"{NOTE}# Policy files\n\nA verdict changes only through a policy file, and its digest is in every decision. "
         "The files in `policies/` explain each key where it stands.\n\n## Readings beyond the letter (`honour`)\n\n"
-        f"{_table(columns, rows)}\n## The other switches\n\n{_table(('key', *(f'`{name}`' for name in shipped)), switches)}"
+        f"{_table(columns, rows)}\n## The other switches\n\n{_table(('key', *columns[2:]), switches)}"
     )
 
 
