@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import unquote, urljoin
 
 import idna
@@ -34,12 +34,14 @@ _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)", re.DOTALL)
 _ODD = re.compile(r"%[0-9A-Fa-f]{2}|[^!-$&-~]", re.DOTALL)
 
 _PLAIN_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+# 253 characters (RFC 1035 section 2.3.4), each perhaps four octets written as escapes.
+_LONGEST_HOST = 253 * 4 * 3
 _PORT = re.compile(r"[0-9]{1,5}")
 _EDGE = "".join(map(chr, range(0x21)))
 _REMOVED = str.maketrans("", "", "\t\r\n")
 
 # What IDNA treats as a full stop besides the full stop itself (UTS 46 section 2.3).
-_DOTS = str.maketrans("。.。", "...")
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 
 
 class Origin(NamedTuple):
@@ -83,7 +85,7 @@ def origin_of(url: str) -> Origin:
     scheme, authority, _ = _split(url)
     if "\\" in authority:
         _refuse_host(authority)
-    return _origin(scheme.lower(), authority)
+    return _origin(scheme.lower(), authority.rpartition("@")[2])
 
 
 def match_target(url: str) -> str:
@@ -164,7 +166,7 @@ def _split(url: str) -> tuple[str, str, str]:
 
 @lru_cache(maxsize=4096)
 def _origin(scheme: str, authority: str) -> Origin:
-    host, port = _host_and_port(authority.rpartition("@")[2])
+    host, port = _host_and_port(authority)
     return Origin(scheme, host, None if port == DEFAULT_PORTS.get(scheme) else port)
 
 
@@ -180,9 +182,11 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
 
 def _ipv6(text: str) -> str:
     try:
-        return IPv6Address(text).compressed if "%" not in text else _refuse_host(text)
+        address = IPv6Address(text)
     except AddressValueError:
-        return _refuse_host(text)
+        _refuse_host(text)
+    # A zone names a network card of whoever wrote it, so it means nothing here.
+    return _refuse_host(text) if address.scope_id else address.compressed
 
 
 def _port(text: str) -> int | None:
@@ -195,6 +199,8 @@ def _port(text: str) -> int | None:
 
 def _host(text: str) -> str:
     host = text.lower()
+    if len(host) > _LONGEST_HOST:
+        _refuse_host(text)
     if not host.isascii() or "%" in host:
         host = _to_ascii(unquote(host))
     host = host.removesuffix(".")
@@ -229,7 +235,7 @@ def _punycode(label: str) -> str:
     return "xn--" + label.encode("punycode").decode("ascii")
 
 
-def _refuse_host(text: str) -> str:
+def _refuse_host(text: str) -> NoReturn:
     raise MalformedUrl(f"no usable host in {_shown(text)}", mend="write a host name or address")
 
 

@@ -327,6 +327,7 @@ def test_one_file_is_cut_once():
         ("Disallow: https://a.example/b?c", "full-url-rule", ["/b?c"]),
         ("Disallow: https://a.example", "full-url-rule", ["/"]),
         ("Disallow: /a<b>", "unescaped-octets", ["/a%3Cb%3E"]),
+        ("Disallow: /a\xa0\u200b", "invisible-characters", ["/a"]),
         ("Disllow: /best", "misspelt-field", ["/best"]),
         ("Disallwo: /best", "misspelt-field", ["/best"]),
         ("Disalow: /best", "misspelt-field", ["/best"]),

@@ -31,6 +31,7 @@ _USUAL = {
 }
 _WHITE_SPACE = " \t\r\n\v\f\0"
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\xa0\u3000 \t"
+_INVISIBLE_ENDS = frozenset(_INVISIBLE)
 _BEGINNINGS = ("/", "*", "")
 _FULL_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
 _UNESCAPED = re.compile(r"[\"<>\\^`{|}]")
@@ -151,6 +152,9 @@ class Cutter:
         elif _UNESCAPED.search(value):
             self._fault("unescaped-octets", record.line, record.offset)
             self._intend(record, "" if record.allow else _UNESCAPED.sub(_escape, value))
+        elif value[-1:] in _INVISIBLE_ENDS:
+            self._fault("invisible-characters", record.line, record.offset)
+            self._intend(record, "" if record.allow else value.rstrip(_INVISIBLE))
 
     def _without_slash(self, record: Record) -> None:
         url = _FULL_URL.match(record.value)

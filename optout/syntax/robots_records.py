@@ -27,7 +27,7 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "full-url-rule": "A rule holds a whole URL instead of a path; it matches nothing.",
         "hash-in-path": "A rule is cut by a # right behind its path, which begins a comment.",
         "html-body": "The body is an HTML page; only lines in it that are records of their own count.",
-        "invisible-characters": "Zero-width characters stand before a field name; they are skipped.",
+        "invisible-characters": "Invisible characters end a rule, or stand before a field name and are skipped.",
         "json-body": "The body is JSON; it holds no rules.",
         "misspelt-field": "A field name is one slip away from a known one, or follows other text; it is ignored.",
         "no-colon": "A line that is neither empty nor a comment has no colon; it is ignored.",
