@@ -40,7 +40,7 @@ from optout.model import (
     reserve,
 )
 from optout.protocol import HeaderField, Layers, Linked, MetaElement, Precedence, Protocol, WellKnown
-from optout.syntax import html_head, http_fields, json_text, odrl, plain_text
+from optout.syntax import html_head, http_fields, json_text, objection, odrl, plain_text
 from optout.urls import origin_of, resolve
 
 if TYPE_CHECKING:
@@ -74,23 +74,6 @@ REFUSALS = frozenset(
 
 ABOUT_MINING = ("tdm", "mining", "train", "policy", "reservation", "claim", "rights")
 """A refusal counts under a field whose name contains one of these."""
-
-OBJECTION = re.compile(
-    r"\b(?:object to|opt(?:s|ed)?[ -]out|not (?:allowed|permitted|authori[sz]ed)|prohibit|forbid|forbidden|reserv"
-    r"|refuse|(?:m'|s'|m’|s’)?oppos|interdi|vorbehalten|untersag|widersprech)",
-    re.IGNORECASE,
-)
-MINING = re.compile(
-    r"\b(?:tdm\b|text and data mining|data ?mining|train|scrap|fouille|exploration|entra[iî]nement|extraction"
-    r"|text und data mining|auslesen)",
-    re.IGNORECASE,
-)
-
-DENIAL = re.compile(
-    r"\b(?:no|not|don't|aucune?|pas|keine?[nrs]?|nicht)\b.{0,30}\b(?:reserv|object|oppos|prohibit|forbid|refus|vorbeh)",
-    re.IGNORECASE,
-)
-"""A sentence refuses where it objects to mining and does not deny that it does."""
 
 MAX_POLICIES = 16
 """Policies that one carrier may point to; a file is not a list of errands."""
@@ -409,12 +392,12 @@ def _intended(file: _File, node: Node, field: str, names: tuple[str, ...]) -> It
 
 def _refuses(text: str, names: tuple[str, ...]) -> bool:
     """Whether a text refuses mining: by one word under a name about mining, or in a sentence."""
-    if len(text) > 4000:
+    if len(text) > objection.MAX_LENGTH:
         return False
     word = re.sub(r"[\s_]+", "-", text.strip().lower().rpartition("#")[2].rstrip(".!"))
     if word in REFUSALS:
         return any(stem in name for name in names for stem in ABOUT_MINING)
-    return bool(OBJECTION.search(text) and MINING.search(text)) and not DENIAL.search(text)
+    return objection.objects_to_mining(text)
 
 
 def _loose(body: bytes) -> Iterator[Statement]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _SNIFFED = 4096
 _TAG = re.compile(rb"<(?:!doctype|\?xml|html|head|body|title|meta|link|script|style|div|p|h[1-6])\b", re.IGNORECASE)
 _BLANK = b" \t\r\n\v\f\0"
+_WHITE = " \t\r\n\v\f\0\ufeff\u200b\xa0"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -25,11 +26,13 @@ class Line(NamedTuple):
         number: counted from 1.
         offset: of its first byte, from 0; in a body that was UTF-16, as if it had been UTF-8.
         text: decoded, without its end and without white space around it.
+        indent: how many characters of white space stand before it.
     """
 
     number: int
     offset: int
     text: str
+    indent: int = 0
 
 
 def is_markup(body: bytes) -> bool:
@@ -47,8 +50,9 @@ def lines(body: bytes, limit: int) -> Iterator[Line]:
         body = body.decode("utf-16", "replace").encode()
     offset = 0
     for number, line in enumerate(_within(body, limit).splitlines(keepends=True), 1):
-        text = line.removeprefix(_UTF8_MARK) if number == 1 else line
-        yield Line(number, offset, text.decode("utf-8", "replace").strip(" \t\r\n\v\f\0\ufeff\u200b\xa0"))
+        text = (line.removeprefix(_UTF8_MARK) if number == 1 else line).decode("utf-8", "replace").rstrip(_WHITE)
+        shown = text.lstrip(_WHITE)
+        yield Line(number, offset, shown, len(text) - len(shown))
         offset += len(line)
 
 
