@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optout.errors import OptoutError
 from optout.model import EVERYONE
 
-_TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _BROWSER = re.compile(r"\b(?:Firefox|Chrome|Safari|Edg|OPR)/\d")
 
 
