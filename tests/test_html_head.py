@@ -71,7 +71,7 @@ def test_what_is_skipped_early_is_left_out_later_too(vector):
 def read_everything(body, content_type, words=DEFAULT_WORDS):
     page = html_head._open(html_head._Key(body, content_type, len(body)))
     reader = html_head._Reader(page, compile_words(words), openings(page.data))
-    for token in tokens(page.data, page.start, len(page.data)):
+    for token in tokens(page.data, page.start):
         reader.feed(token)
     return reader.head(())
 
@@ -83,7 +83,7 @@ def test_vectors_have_one_id_and_one_reason_each():
 
 def test_head_ended_early_names_the_byte_that_ended_it():
     page = b"<head><title>t</title> oops" + META + b"</head>"
-    assert read_head(page).problems == (html_head.Fault("html.head-ended-early", page.index(b" oops")),)
+    assert read_head(page).problems == (html_head.Fault("html.head-ended-early", page.index(b"oops")),)
 
 
 def test_truncation_is_reported_and_nothing_after_the_limit_is_read():

@@ -1,10 +1,11 @@
 """The `<meta>`, `<link>` and `<script>` elements of a page that may carry a reservation, each with its place.
 
 An element is given when one of the caller's words stands in its attributes; what is there for social networks
-(`og:`, `twitter:`) or to load resources (`stylesheet`, `icon`) is not. A page in whose tags no word stands is done
-with after one pass. Else it is cut into tags, and their place in the document follows the tree construction of
-the HTML standard (https://html.spec.whatwg.org/, section 13.2.6): what stands in comments, templates or raw text
-is nothing, the head needs no tags of its own, and it ends at the first thing that cannot stand in it.
+(`og:`, `twitter:`), for display (`viewport`, `description`) or to load resources (`stylesheet`, `icon`) is not. A
+page in whose tags no word stands is done with after one pass. Else it is cut into tags, and their place in the
+document follows the tree construction of the HTML standard (https://html.spec.whatwg.org/, section 13.2.6): what
+stands in comments, templates or raw text is nothing, the head needs no tags of its own, and it ends at the first
+thing that cannot stand in it.
 
 `<noscript>` is read both ways, and the reading with more signals wins: its content counts, as for a reader
 without scripting, and whatever it contains does not end the head, as for a reader with scripting.
@@ -18,11 +19,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from optout.syntax import encoding
-from optout.syntax.html_search import Tags, Words, collect, compile_words, is_program, is_resource, is_social
+from optout.syntax.html_search import Tags, Words, collect, compile_words, is_other, is_program, is_resource
 from optout.syntax.html_tokens import ATTRIBUTES, attributes, tokens, unescape
 from optout.syntax.html_tree import Position
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optout.syntax.html_tokens import Token
 
 DEFAULT_LIMIT = 4 << 20
@@ -142,7 +145,7 @@ def read_head(
     if not candidates:
         return Head(language=page.language, encoding=page.encoding, problems=problems)
     reader = _Reader(page, compiled, candidates)
-    for token in tokens(page.data, page.start, max(candidates)):
+    for token in tokens(page.data, page.start, candidates):
         reader.feed(token)
     return reader.head(problems)
 
@@ -228,10 +231,10 @@ def _essence(media_type: str | None) -> str:
 class _Reader:
     """Collects the elements of one page."""
 
-    def __init__(self, page: _Page, words: Words, candidates: frozenset[int]) -> None:
+    def __init__(self, page: _Page, words: Words, candidates: Sequence[int]) -> None:
         self._page = page
         self._words = words
-        self._candidates = candidates
+        self._candidates = frozenset(candidates)
         self._position = Position()
         self._metas: list[Meta] = []
         self._links: list[Link] = []
@@ -251,7 +254,7 @@ class _Reader:
         self._position.tag(token)
         if token.closing or token.fault or self._position.hidden:
             return
-        if token.start in self._candidates:
+        if token.start in self._candidates and token.name in _TAKERS:
             _TAKERS[token.name](self, token)
         elif token.name == b"base" and self._base is None:
             self._base = self._value(self._attributes(token).get(b"href"))
@@ -274,7 +277,7 @@ class _Reader:
         content = self._value(found.get(b"content")) or ""
         for attribute in ("name", "property", "http-equiv"):
             name = self._value(found.get(attribute.encode()))
-            if name and not is_social(name.lower()) and self._words.stand_in(name, content):
+            if name and not is_other(name.lower()) and self._words.stand_in(name, content):
                 offset, in_head, parent = self._place(token)
                 self._metas.append(Meta(name.lower(), content, offset, in_head, parent, attribute))
 

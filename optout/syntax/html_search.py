@@ -18,31 +18,44 @@ from typing import TYPE_CHECKING
 from optout.syntax.html_tokens import ATTRIBUTES, WHITESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 # Most tags of a head, in their usual spelling, never carry a reservation. Whoever reads tags leaves the same ones out
-# however they are spelt (`is_social`, `is_resource`, `is_program`), so that skipping them changes only the time.
-_SOCIAL = ("al:", "article:", "fb:", "og:", "twitter:")
+# however they are spelt (`is_other`, `is_resource`, `is_program`), so that skipping them changes only the time.
+_OTHER_PREFIXES = ("al:", "article:", "fb:", "msapplication-", "og:", "twitter:")
+_OTHER_NAMES = frozenset(("description", "generator", "keywords", "news_keywords", "theme-color", "viewport"))
 _RESOURCES = frozenset((
-    "apple-touch-icon", "canonical", "dns-prefetch", "icon", "modulepreload", "preconnect", "prefetch", "preload",
-    "shortcut", "stylesheet",
+    "amphtml", "apple-touch-icon", "apple-touch-icon-precomposed", "apple-touch-startup-image", "canonical",
+    "dns-prefetch", "edituri", "icon", "manifest", "mask-icon", "modulepreload", "preconnect", "prefetch", "preload",
+    "shortcut", "shortlink", "stylesheet", "wlwmanifest",
 ))  # fmt: skip
-_PROGRAMS = frozenset(("application/ld+json", "module", "text/javascript"))
-_USUAL_META = rb' (?:property|name)="(?:al|article|fb|og|twitter):[^"]*+" content="[^"]*+"[\t\n\f\r /]*+>'
-_USUAL_LINK = rb""" rel=["'](?:stylesheet|preload|preconnect|dns-prefetch|canonical|(?:shortcut )?icon)["']"""
-_USUAL_SCRIPT = rb""" type=["'](?:text/javascript|module|application/ld\+json)["']"""
+_PROGRAMS = frozenset(("", "application/ld+json", "module", "text/javascript"))
+_USUAL_META = (
+    rb' (?:property|name)="(?:(?:al|article|fb|og|twitter):[^"]*+|msapplication-[^"]*+|description|viewport|generator|'
+    rb'(?:news_)?keywords|theme-color)" content="[^"]*+"[\t\n\f\r /]*+>'
+)
+_USUAL_LINK = (
+    rb" rel=[\"'](?:stylesheet|pre(?:load|connect)|dns-prefetch|canonical|(?:shortcut |mask-)?icon|amphtml|shortlink|"
+    rb"apple-touch-(?:icon(?:-precomposed)?|startup-image)|manifest|EditURI|wlwmanifest)[\"']"
+)
+_USUAL_SCRIPT = (
+    rb" (?:type=[\"'](?:text/javascript|module|application/ld\+json)[\"']|"
+    rb"(?:[ \n]*+(?:(?:src|id|class)=\"[^\"]*+\"|async|defer))++[\t\n\f\r /]*+>)"
+)
+# One look at the letter after "<" turns most of them away, at half the cost of trying three names; that it also
+# takes in <leta> does no harm.
 _TAG = re.compile(
-    rb"<(?:[mM][eE][tT][aA](?=[\t\n\f\r /])(?!" + _USUAL_META + rb")"
-    rb"|[lL][iI][nN][kK](?=[\t\n\f\r /])(?!" + _USUAL_LINK + rb")"
-    rb"|[sS][cC][rR][iI][pP][tT](?=[\t\n\f\r /])(?!" + _USUAL_SCRIPT + rb"))" + ATTRIBUTES
+    rb"<[lmsLMS](?:[eE][tT][aA](?=[\t\n\f\r /])(?!" + _USUAL_META + rb")"
+    rb"|[iI][nN][kK](?=[\t\n\f\r /])(?!" + _USUAL_LINK + rb")"
+    rb"|[cC][rR][iI][pP][tT](?=[\t\n\f\r /])(?!" + _USUAL_SCRIPT + rb"))" + ATTRIBUTES
 )
 _OPENING = re.compile(rb"(?i)<(?:meta|link|script)(?=[\t\n\f\r /])")
 _LOOSE_COLON = rb":[\t\n\f\r ]*+"
 
 
-def is_social(name: str) -> bool:
-    """Whether a metadata name, in lower case, is one for social networks."""
-    return name.startswith(_SOCIAL)
+def is_other(name: str) -> bool:
+    """Whether a metadata name, in lower case, belongs to social networks, to the display or to a search result."""
+    return name in _OTHER_NAMES or name.startswith(_OTHER_PREFIXES)
 
 
 def is_resource(relations: tuple[str, ...]) -> bool:
@@ -51,7 +64,7 @@ def is_resource(relations: tuple[str, ...]) -> bool:
 
 
 def is_program(media_type: str) -> bool:
-    """Whether a script of this media type holds a program or structured data that no protocol uses."""
+    """Whether a script of this media type holds a program, or structured data that no protocol uses."""
     return media_type in _PROGRAMS
 
 
@@ -60,28 +73,30 @@ class Tags:
     """The tags of a page in which words may stand.
 
     Attributes:
-        joined: all of them, one after the other, each from its `<` on.
-        count: how many they are.
+        found: each from its `<` to its `>`, exclusive.
+        joined: all of them, one after the other.
+        lower: the same in lower case.
+        nested: whether one of them stands inside the attributes of another, so that not all were collected.
     """
 
+    found: Sequence[bytes]
     joined: bytes
-    count: int
-
-    @property
-    def nested(self) -> bool:
-        """Whether one of them stands inside the attributes of another, so that not all were collected."""
-        return self.joined.count(b"<") != self.count and len(_OPENING.findall(self.joined)) != self.count
+    lower: bytes
+    nested: bool
 
 
 def collect(data: bytes) -> Tags:
     """Collect the tags of a page in which words may stand."""
     found = _TAG.findall(data)
-    return Tags(b"\n".join(found), len(found))
+    joined = b"\n".join(found)
+    count = len(found)
+    nested = joined.count(b"<") != count and len(_OPENING.findall(joined)) != count
+    return Tags(found, joined, joined.lower(), nested)
 
 
-def openings(data: bytes) -> frozenset[int]:
-    """Where anything begins that looks like one of these tags."""
-    return frozenset(match.start() for match in _OPENING.finditer(data))
+def openings(data: bytes) -> tuple[int, ...]:
+    """Where anything begins that looks like one of these tags, in order."""
+    return tuple(match.start() for match in _OPENING.finditer(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +111,8 @@ class Words:
         lower = [value.encode("utf-8", "replace").lower() for value in values if value]
         return any(pattern.search(value) for value in lower for pattern in self.patterns)
 
-    def candidates(self, data: bytes, tags: Tags) -> frozenset[int]:
-        """Where the tags begin that may hold a word: all that do, and perhaps more.
+    def candidates(self, data: bytes, tags: Tags) -> Sequence[int]:
+        """Where the tags begin that may hold a word, in order: all that do, and perhaps more.
 
         Args:
             data: the page.
@@ -105,33 +120,38 @@ class Words:
         """
         if tags.nested:
             return openings(data)
-        hits = set(self._hits(tags.joined))
-        if not hits:
-            return frozenset()
-        # Positions among the joined tags become positions in the page by the order of the tags.
-        ends = iter(sorted(hits))
-        return frozenset(_starts(data, ends))
+        hits = set(self._hits(tags))
+        return tuple(_starts(data, _with_hits(tags, hits))) if hits else ()
 
-    def _hits(self, joined: bytes) -> Iterator[int]:
-        lower = joined.lower()
+    def _hits(self, tags: Tags) -> Iterator[int]:
         for pattern in self.patterns:
             # Most pages hold no word, and the search alone is cheaper than to begin an iteration.
-            if pattern.search(lower):
-                yield from (match.start() for match in pattern.finditer(lower))
-        if b"&" in joined and self.reference.search(joined):
-            yield from (match.start() for match in self.reference.finditer(joined))
+            if pattern.search(tags.lower):
+                yield from (match.start() for match in pattern.finditer(tags.lower))
+        if b"&" in tags.joined and self.reference.search(tags.joined):
+            yield from (match.start() for match in self.reference.finditer(tags.joined))
 
 
-def _starts(data: bytes, hits: Iterator[int]) -> Iterator[int]:
-    hit = next(hits, None)
-    begin = 0
-    for match in _TAG.finditer(data):
-        end = begin + len(match[0])
-        if hit is not None and hit < end:
-            yield match.start()
-        while hit is not None and hit < end:
-            hit = next(hits, None)
-        begin = end + 1
+def _with_hits(tags: Tags, hits: Collection[int]) -> Iterator[bytes]:
+    """The tags in which these places among the joined tags are."""
+    ahead = iter(sorted(hits))
+    hit = next(ahead)
+    end = -1
+    for tag in tags.found:
+        end += 1 + len(tag)
+        if hit < end:
+            yield tag
+        while hit < end:
+            hit = next(ahead, len(tags.joined) + 1)
+
+
+def _starts(data: bytes, tags: Iterable[bytes]) -> Iterator[int]:
+    """Where tags stand that were collected in this order. An equal tag before one of them holds the same word."""
+    at = -1
+    for tag in tags:
+        closed = data.find(tag + b">", at + 1)
+        at = closed if closed >= 0 else len(data) - len(tag)
+        yield at
 
 
 @lru_cache(maxsize=64)

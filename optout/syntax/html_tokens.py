@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from html.entities import html5
+from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 WHITESPACE = b"\t\n\f\r "
 """ASCII white space as HTML counts it (Infra standard section 4.6)."""
@@ -51,6 +52,25 @@ _BREAKOUT = frozenset(
 _BREAKOUT_ENDS = frozenset((b"br", b"p"))
 
 
+def _element_of_text(name: bytes, never: bytes) -> bytes:
+    """A whole element of raw text; `never` is a further alternative of what may not follow a `<` in it."""
+    tag = rb"(?i:" + name + rb")(?=[\t\n\f\r />])"
+    return rb"<" + tag + ATTRIBUTES + rb">[^<]*+(?:<(?!/" + tag + never + rb")[^<]*+)*+</" + tag + ATTRIBUTES + rb">"
+
+
+_COMMENT = rb"<!--(?:-?>|[^-]*+(?:-(?!-!?>)[^-]*+)*+--!?>)"
+# A script with a comment in it has rules of its own, and is left to them.
+_METADATA = re.compile(
+    rb"(?:[\t\n\f\r ]++|<(?i:meta|link)(?=[\t\n\f\r />])"
+    + ATTRIBUTES
+    + rb">|"
+    + _COMMENT
+    + rb"|"
+    + rb"|".join(starmap(_element_of_text, ((b"script", b"|!--"), (b"style", b""), (b"title", b""))))
+    + rb")*+"
+)
+
+
 class Token(NamedTuple):
     """A tag, or another piece of markup.
 
@@ -77,26 +97,35 @@ class Token(NamedTuple):
     fault: str | None = None
 
 
-def tokens(data: bytes, start: int, last: int) -> Iterator[Token]:
-    """Yield the tags and comments of a page in order, from `start` up to the one that contains `last`.
+def tokens(data: bytes, start: int, wanted: Sequence[int] | None = None) -> Iterator[Token]:
+    """Yield the tags and comments of a page in order. The last token has a fault where the page ends inside it.
 
     Raw text (`<script>`, `<style>`, `<title>`, `<textarea>`, …) yields nothing. `<noscript>` is read as markup,
-    which is what it is to a reader without scripting. The last token has a fault where the page ends inside it.
+    which is what it is to a reader without scripting.
+
+    Args:
+        data: the page.
+        start: where to begin.
+        wanted: the places of the tags that matter, in order. Between them, what may stand in a head and in a body
+            alike (`<meta>`, `<link>`, `<script>`, `<style>`, `<title>`, comments) is left out, and nothing comes
+            after them. None: everything matters.
     """
     foreign = 0
     at = start
-    while match := _TOKEN.search(data, at):
-        begin = match.start()
-        if begin > last:
+    ahead = iter(wanted or ())
+    goal = -1
+    while True:
+        if wanted is not None:
+            while goal < at:
+                goal = next(ahead, len(data) + 1)
+            if goal > len(data):
+                return
+            if not foreign and (skipped := _METADATA.match(data, at, goal)):
+                at = skipped.end()
+        match = _TOKEN.search(data, at)
+        if match is None:
             return
-        name = (match[2] or b"").lower()
-        if not name:
-            token = _markup(data, at, begin, foreign)
-        elif not match[3]:
-            token = Token(gap=at, start=begin, end=len(data), text_end=len(data), fault="tag")
-        else:
-            foreign = _foreign_depth(name, foreign, closing=bool(match[1]), empty=match[0].endswith(b"/>"))
-            token = _tag(data, at, match, name, foreign)
+        token, foreign = _token(data, at, match, foreign)
         yield token
         if token.fault:
             return
@@ -144,6 +173,20 @@ def _character(code: int) -> str:
     if 0x80 <= code <= 0x9F:
         return bytes((code,)).decode("cp1252", "ignore") or chr(code)
     return chr(code)
+
+
+def _token(data: bytes, gap: int, match: re.Match[bytes], foreign: int) -> tuple[Token, int]:
+    """The token that was found, and how many `<svg>` and `<math>` are open after it."""
+    name = match[2]
+    if name is None:
+        return _markup(data, gap, match.start(), foreign), foreign
+    if not match[3]:
+        return Token(gap, match.start(), len(data), len(data), fault="tag"), foreign
+    name = name.lower()
+    if foreign or name in _FOREIGN:
+        empty = data.endswith(b"/>", 0, match.end())
+        foreign = _foreign_depth(name, foreign, closing=bool(match[1]), empty=empty)
+    return _tag(data, gap, match, name, foreign), foreign
 
 
 def _markup(data: bytes, gap: int, begin: int, foreign: int) -> Token:

@@ -74,11 +74,12 @@ class Position:
 
     def text(self, raw: bytes, at: int) -> None:
         """Take the text between two tags, which begins at byte `at`."""
-        if not self.in_head or self.hidden or self._noscript or not raw.strip(WHITESPACE):
+        text = raw.lstrip(WHITESPACE)
+        if not text or not self.in_head or self.hidden or self._noscript:
             return
         # A character reference may stand for white space; nothing else in plain text needs decoding.
-        if unescape(raw.decode("latin-1")).strip(WHITESPACE.decode()):
-            self._end_head(at)
+        if unescape(text.decode("latin-1")).strip(WHITESPACE.decode()):
+            self._end_head(at + len(raw) - len(text))
 
     def tag(self, token: Token) -> None:
         """Take a start tag or an end tag."""

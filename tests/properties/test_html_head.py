@@ -24,6 +24,7 @@ PIECES = (
     '<meta name=r content="&#x80;&#0;&#xD800;&#x110000;&#x41">',
     '<meta data-x="<meta >" name=robots content="noai">',
     "<link rel=license type=application/rsl+xml href=a>", '<link rel="stylesheet" href="rsl">',
+    '<script src="x" type="rsl">', '<script src="rsl" async>',
     "<script type='rsl'>", "<template>", "</template>", "<noscript>", "</noscript>", "<div>", "</div>",
     "<p>", "</p>", "<br>", "</br>", "<x ", '<a href="', "<img src=x>", "<base href=x>", "<svg>", "</svg>",
     "<textarea>", "</textarea>", "<iframe>", "</iframe>", "<xmp>", "</xmp>", "<noframes>", "</noframes>",
@@ -36,7 +37,7 @@ def of_everything(body, content_type):
     """The same reading without skipping a tag."""
     page = html_head._open(html_head._Key(body, content_type, len(body)))
     reader = html_head._Reader(page, compile_words(DEFAULT_WORDS), openings(page.data))
-    for token in tokens(page.data, page.start, len(page.data)):
+    for token in tokens(page.data, page.start):
         reader.feed(token)
     return reader.head(())
 
@@ -82,7 +83,7 @@ class WithoutScripting(Position):
 def our_metas(text):
     body = text.encode("utf-8")
     position = WithoutScripting()
-    for token in tokens(body, 0, len(body)):
+    for token in tokens(body, 0):
         position.text(body[token.gap : token.start], token.gap)
         if token.name:
             position.tag(token)
