@@ -6,6 +6,7 @@ and any decision, is the engine's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ _WORDS = {
 }
 _MAX_PAGE = 16 * 1024 * 1024
 _MAX_SIDECAR = 16 * 1024 * 1024
+_SIDECAR_SUFFIXES = frozenset({"xmp", "c2pa"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +66,22 @@ class FileReader:
         """End the process that reads manifest stores."""
         self._manifests.close()
 
-    def read_path(self, path: Path) -> FileParts:
+    def read_path(self, name: str) -> FileParts:
         """Read a file and the sidecars beside it.
+
+        Args:
+            name: the path of the file; places in signals name it as given.
 
         Raises:
             UnreadableInput: it cannot be opened or read.
         """
         try:
-            with path.open("rb") as stream:
-                return self._read_file(path, stream)
+            # Unbuffered, because the walkers read what they need in pieces; by open, because pathlib takes longer
+            # for its part than the file takes to be read.
+            with open(name, "rb", buffering=0) as stream:  # noqa: PTH123
+                return self._read_file(name, stream)
         except OSError as error:
-            message = f"{path}: {error.strerror or error}"
+            message = f"{name}: {error.strerror or error}"
             raise UnreadableInput(message, mend="name a readable file") from error
 
     def read_bytes(self, url: str, data: bytes) -> FileParts:
@@ -92,20 +99,19 @@ class FileReader:
             report = self._manifests.read_bytes(data, located.media_type)
         return FileParts(located.media_type, _exchanges(url, located, report, data))
 
-    def _read_file(self, path: Path, stream: BinaryIO) -> FileParts:
+    def _read_file(self, name: str, stream: BinaryIO) -> FileParts:
         located = locate(stream)
-        manifest = _sidecar_bytes(path.with_suffix(".c2pa"))
-        sidecars = [(str(name), data) for name in _sidecars(path) if (data := _sidecar_bytes(name))]
+        manifest, sidecars = _sidecars(name)
         if _carries_nothing(located) and not manifest and not sidecars and located.media_type != HTML:
             return FileParts(located.media_type)
         report = ManifestReport()
         if located.c2pa is not None or manifest:
-            report = self._manifests.read_path(path, located.media_type, manifest)
-        exchanges = _exchanges(str(path), located, report, stream)
+            report = self._manifests.read_path(name, located.media_type, manifest)
+        exchanges = _exchanges(name, located, report, stream)
         if located.media_type == HTML:
-            exchanges = (*exchanges, _page(path, stream))
-        for name, data in sidecars:
-            exchanges += _exchanges(name, locate(data), ManifestReport(), data)
+            exchanges = (*exchanges, _page(name, stream))
+        for sidecar, data in sidecars:
+            exchanges += _exchanges(sidecar, locate(data), ManifestReport(), data)
         return FileParts(located.media_type, exchanges)
 
 
@@ -159,25 +165,30 @@ def _may_permit(packet: Packet) -> bool:
     return not parts.is_restrictive(packet.data)
 
 
-def _page(path: Path, stream: BinaryIO) -> Exchange:
+def _page(name: str, stream: BinaryIO) -> Exchange:
     """The page that a file holds, for the protocols that read pages."""
     stream.seek(0)
-    return Exchange(
-        url=path.absolute().as_uri(), status=200, headers=(("content-type", HTML),), body=stream.read(_MAX_PAGE)
-    )
+    url = Path(name).absolute().as_uri()
+    return Exchange(url, status=200, headers=(("content-type", HTML),), body=stream.read(_MAX_PAGE))
 
 
-def _sidecars(path: Path) -> tuple[Path, ...]:
-    """The names under which programs keep the XMP of a file beside it."""
-    if path.suffix.lower() == ".xmp":
-        return ()
-    return path.with_suffix(".xmp"), path.with_name(f"{path.name}.xmp")
+def _sidecars(name: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """What programs keep beside a file: a manifest store, as `work.c2pa`, and XMP, as `work.xmp` or `work.jpg.xmp`."""
+    stem, _, suffix = name.rpartition(".")
+    if "/" in suffix or not stem:
+        stem = name
+    if suffix.lower() in _SIDECAR_SUFFIXES:
+        return b"", []
+    found = [(f"{start}.xmp", _bytes_of(f"{start}.xmp")) for start in dict.fromkeys((stem, name))]
+    return _bytes_of(f"{stem}.c2pa"), [(sidecar, data) for sidecar, data in found if data]
 
 
-def _sidecar_bytes(path: Path) -> bytes:
-    """The bytes of a sidecar; none where there is none, or none that is plausible."""
+def _bytes_of(name: str) -> bytes:
+    """The bytes of a sidecar; none where there is none."""
+    if not os.access(name, os.R_OK):
+        return b""
     try:
-        with path.open("rb") as stream:
+        with Path(name).open("rb") as stream:
             return stream.read(_MAX_SIDECAR)
     except OSError:
         return b""

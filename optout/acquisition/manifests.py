@@ -68,15 +68,21 @@ class ManifestReader:
             self._process.communicate()
             self._process = None
 
-    def read_path(self, path: Path, media_type: str, manifest: bytes = b"") -> ManifestReport:
+    def cpu_seconds(self) -> float:
+        """CPU seconds that the process has used so far (Linux); 0 where none is running."""
+        if self._process is None:
+            return 0.0
+        return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def read_path(self, name: str, media_type: str, manifest: bytes = b"") -> ManifestReport:
         """Read the store in a file, or the one that was kept beside it.
 
         Args:
-            path: the file.
+            name: the path of the file.
             media_type: by its first bytes.
             manifest: the store's bytes where it stands beside the file.
         """
-        return self._ask({"path": os.fspath(path.absolute()), "file_bytes": 0}, media_type, manifest, b"")
+        return self._ask({"path": str(Path(name).absolute()), "file_bytes": 0}, media_type, manifest, b"")
 
     def read_bytes(self, data: bytes, media_type: str) -> ManifestReport:
         """Read the store in a file's bytes."""

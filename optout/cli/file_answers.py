@@ -6,6 +6,7 @@ import atexit
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from itertools import islice
@@ -17,66 +18,137 @@ from optout import engine
 from optout.acquisition import policy_files
 from optout.acquisition.files import FileReader
 from optout.cli import options
-from optout.cli.verdicts import problem_json, signal_json
+from optout.cli.verdicts import place_json, problem_json, signal_json
 from optout.errors import UnreadableInput
 from optout.identity import Identity
 from optout.model import ASSET, Availability, Purpose, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from optout.model import Exchange, Verdict
+    from optout.acquisition.files import FileParts
+    from optout.engine import Read
+    from optout.model import Problem, Signal, Verdict
 
 Answer = dict[str, Any]
 
 BATCH = 64
 """Files that a process is given at once."""
 
+_KEPT = 4096
+
 FEW = 256
 """Up to so many files are answered here, because starting processes would take longer."""
 
 
 class Inspector:
-    """Reads files and applies a policy to what they carry."""
+    """Reads files and applies a policy to what they carry.
+
+    What a file's statements come to does not depend on where they stand. Verdicts are therefore kept by what was
+    stated, so that the thousandth picture with the same statement costs its reading only.
+    """
 
     def __init__(self, policy: str, as_of: date, reader: FileReader) -> None:
         self._reader = reader
         self._origin = engine.compile((), policy_files.load(policy, as_of=as_of), Identity(options.DEFAULT_TOKEN))
+        self._known: dict[tuple[object, ...], _Outcome] = {}
 
     def answer(self, name: str) -> Answer:
         """The answer for one file; one that cannot be opened gets `error` in place of the rest."""
         try:
-            found = self._reader.read_path(Path(name))
+            found = self._reader.read_path(name)
         except UnreadableInput as error:
             return {"file": name, "error": str(error)}
         if not found.exchanges:
-            return _silent(name, found.media_type)
-        return _spoken(name, found.media_type, self._verdict(name, found.exchanges))
+            return _answer(name, found.media_type, _SILENT, (), ())
+        if any(exchange.role != ASSET for exchange in found.exchanges):
+            return self.decided(name, found)
+        reads = engine.read(found.exchanges, self._origin.ground.policy)
+        key = tuple(map(_stated, reads))
+        if key not in self._known:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[key] = _outcome(reads, self._verdict(name, found))
+        outcome = self._known[key]
+        problems = (problem for item in reads for problem in item.reading.problems)
+        return _answer(name, found.media_type, outcome, outcome.signals(reads), problems)
 
-    def _verdict(self, name: str, exchanges: Sequence[Exchange]) -> Verdict:
-        return self._origin.decide(Path(name).absolute().as_uri(), exchanges)
+    def decided(self, name: str, found: FileParts) -> Answer:
+        """The answer for a file by way of the engine alone."""
+        verdict = self._verdict(name, found)
+        unreadable = verdict.coverage.of(ASSET) is Availability.UNREACHABLE
+        outcome = _Outcome(verdict.states, (), unreadable)
+        signals = map(signal_json, verdict.signals)
+        return _answer(name, found.media_type, outcome, signals, verdict.problems)
+
+    def _verdict(self, name: str, found: FileParts) -> Verdict:
+        return self._origin.decide(Path(name).absolute().as_uri(), found.exchanges)
 
 
-def _silent(name: str, media_type: str) -> Answer:
-    states = dict.fromkeys(Purpose, State.UNSPECIFIED)
-    return {
-        "file": name,
-        "media_type": media_type,
-        "states": states,
-        "signals": [],
-        "problems": [],
-        "unreadable": False,
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the statements of a file come to.
+
+    Attributes:
+        states: per purpose.
+        pattern: the signals in order, each as the number of the reading, of the statement in it, itself, and the
+            form of it that answers have.
+        unreadable: whether metadata exists that could not be read.
+    """
+
+    states: Mapping[Purpose, State]
+    pattern: tuple[tuple[int, int, Signal, Answer], ...]
+    unreadable: bool
+
+    def signals(self, reads: Sequence[Read]) -> Iterator[Answer]:
+        """The same signals where they stand in this file."""
+        for number, statement_number, signal, form in self.pattern:
+            said = reads[number].reading.statements[statement_number]
+            if said.conditions or signal.conditions:
+                yield signal_json(replace(signal, place=said.place, value=said.value, conditions=said.conditions))
+            else:
+                yield {**form, "place": place_json(said.place), "value": said.value}
+
+
+_SILENT = _Outcome(dict.fromkeys(Purpose, State.UNSPECIFIED), (), unreadable=False)
+
+
+def _stated(item: Read) -> tuple[object, ...]:
+    """Everything of a reading that bears on a verdict: all but places, raw values and conditions."""
+    return (
+        item.protocol.name,
+        item.reading.valid,
+        tuple(
+            (said.reason, said.states, said.strength, said.leniency, said.advisory) for said in item.reading.statements
+        ),
+    )
+
+
+def _outcome(reads: Sequence[Read], verdict: Verdict) -> _Outcome:
+    places = {
+        (item.protocol.name, said.place, said.value, purpose): (number, statement_number)
+        for number, item in enumerate(reads)
+        for statement_number, said in enumerate(item.reading.statements)
+        for purpose, _ in said.states
     }
+    pattern = [
+        (*places[signal.protocol, signal.place, signal.value, signal.purpose], signal, signal_json(signal))
+        for signal in verdict.signals
+    ]
+    unreadable = verdict.coverage.of(ASSET) is Availability.UNREACHABLE
+    return _Outcome(verdict.states, tuple(pattern), unreadable)
 
 
-def _spoken(name: str, media_type: str, verdict: Verdict) -> Answer:
+def _answer(
+    name: str, media_type: str, outcome: _Outcome, signals: Iterable[Answer], problems: Iterable[Problem]
+) -> Answer:
     return {
         "file": name,
         "media_type": media_type,
-        "states": {purpose: verdict.states[purpose] for purpose in Purpose},
-        "signals": [signal_json(signal) for signal in verdict.signals],
-        "problems": [problem_json(problem) for problem in verdict.problems],
-        "unreadable": verdict.coverage.of(ASSET) is Availability.UNREACHABLE,
+        "states": dict(outcome.states),
+        "signals": list(signals),
+        "problems": [problem_json(problem) for problem in dict.fromkeys(problems)],
+        "unreadable": outcome.unreadable,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from optout.model import (
     ASSET,
@@ -17,6 +17,7 @@ from optout.model import (
     Exchange,
     Layer,
     Leniency,
+    Place,
     Problem,
     Purpose,
     Reading,
@@ -35,6 +36,7 @@ from optout.syntax.parts import Part, part_of, slot_of
 from optout.syntax.xml import MalformedXml, line_of, name_of, parse
 
 States = tuple[tuple[Purpose, State], ...]
+Conditions = tuple[tuple[str, str], ...]
 
 NAMESPACE = "http://ns.useplus.org/ldf/xmp/1.0/"
 
@@ -65,6 +67,8 @@ UNKNOWN_PROHIBITION: States = reserve(Purpose.AI_TRAIN)
 
 WIDER_UNKNOWN_PROHIBITION: States = reserve(Purpose.TDM)
 
+_REASONS = {key: f"iptc.{key.lower()}" for key in MEANING}
+_UNKNOWN = "iptc.unknown-prohibition"
 _SLOTS = frozenset({Slot.XMP, Slot.NEWSML, Slot.PDF})
 _WORD = b"DataMining"
 _PROPERTY = "DataMining"
@@ -94,7 +98,8 @@ PROBLEMS: Mapping[str, str] = {
 
 def read(exchange: Exchange) -> Reading:
     """Read one part of a file: an XMP packet, a NewsML-G2 document, or the remnants of a damaged file."""
-    if slot_of(exchange) not in _SLOTS:
+    slot = slot_of(exchange)
+    if slot not in _SLOTS or (slot == Slot.XMP and not exchange.error and not xmp.mentions(exchange.body, _WORD)):
         return SILENCE
     part = part_of(exchange)
     if part.fault is not None:
@@ -103,8 +108,6 @@ def read(exchange: Exchange) -> Reading:
 
 
 def _read_xmp(part: Part) -> Reading:
-    if not xmp.mentions(part.data, _WORD):
-        return SILENCE
     try:
         properties = xmp.properties(part.data)
     except MalformedXml as error:
@@ -127,17 +130,15 @@ def _conditions(properties: tuple[xmp.Property, ...]) -> Iterator[tuple[str, str
             yield name, "; ".join(values)[:_MAX_TEXT]
 
 
-def _value(part: Part, item: xmp.Property, value: str, conditions: tuple[tuple[str, str], ...]) -> Reading:
+def _value(part: Part, item: xmp.Property, value: str, conditions: Conditions) -> Reading:
     """What one value says, where it stands in this namespace."""
-    reading = _meaning(part, value, "plus:DataMining", item.line)
-    if item.namespace != NAMESPACE:
-        return _from_wrong_namespace(part, reading, item)
-    return replace(reading, statements=tuple(replace(said, conditions=conditions) for said in reading.statements))
+    reading = _meaning(part.place("plus:DataMining", item.line), value, conditions)
+    return reading if item.namespace == NAMESPACE else _from_wrong_namespace(part, reading, item)
 
 
 def _from_wrong_namespace(part: Part, reading: Reading, item: xmp.Property) -> Reading:
     """Prohibitions only, and only under a lenient reading: the property is not the one that was standardised."""
-    problem = Problem("iptc.wrong-namespace", part.place(item.namespace, item.line))
+    problem = Problem("iptc.wrong-namespace", part.place(item.namespace[:_MAX_TEXT], item.line))
     kept = tuple(
         replace(said, leniency=Leniency.MALFORMED_RESERVATIONS, strength=Strength.CONVENTION)
         for said in reading.statements
@@ -146,42 +147,58 @@ def _from_wrong_namespace(part: Part, reading: Reading, item: xmp.Property) -> R
     return Reading(kept, (*reading.problems, problem))
 
 
-def _meaning(part: Part, value: str, field: str, line: int) -> Reading:
+def _meaning(place: Place, value: str, conditions: Conditions) -> Reading:
     """Look a value up: a URI of the vocabulary, or the bare key that tools write."""
-    key = value.strip().rpartition("/")[2].rpartition(":")[2]
-    place = part.place(field, line)
-
-    def says(reason: str, states: States, leniency: Leniency | None = None) -> tuple[Statement, ...]:
-        statement = Statement(reason, place, value[:_MAX_TEXT], states, layer=Layer.ASSET, leniency=leniency)
-        return (statement,) if states else ()
-
+    key = value.rpartition("/")[2].rpartition(":")[2]
+    says = _Says(place, value[:_MAX_TEXT], conditions)
     if key in MEANING:
-        reason = f"iptc.{key.lower()}"
-        wider = says(reason, WIDER_MEANING.get(key, ()), Leniency.WIDER_PURPOSES)
-        return Reading(says(reason, MEANING[key]) + wider)
+        reason = _REASONS[key]
+        return Reading(says(reason, MEANING[key]) + says(reason, WIDER_MEANING.get(key, ()), Leniency.WIDER_PURPOSES))
     unknown = (Problem("iptc.unknown-value", place),)
     if key.upper().startswith(_PROHIBITED):
         states = MEANING.get(key.upper(), UNKNOWN_PROHIBITION)
-        wider = says("iptc.unknown-prohibition", WIDER_UNKNOWN_PROHIBITION, Leniency.WIDER_PURPOSES)
-        return Reading(says("iptc.unknown-prohibition", states) + wider, unknown)
+        wider = says(_UNKNOWN, WIDER_UNKNOWN_PROHIBITION, Leniency.WIDER_PURPOSES)
+        return Reading(says(_UNKNOWN, states) + wider, unknown)
     if "prohibit" in value.lower():
-        said = says("iptc.unknown-prohibition", UNKNOWN_PROHIBITION, Leniency.MALFORMED_RESERVATIONS)
-        return Reading(said, unknown)
+        return Reading(says(_UNKNOWN, UNKNOWN_PROHIBITION, Leniency.MALFORMED_RESERVATIONS), unknown)
     return Reading((), unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Says:
+    """Makes the statements of one value."""
+
+    place: Place
+    value: str
+    conditions: Conditions
+
+    def __call__(self, reason: str, states: States, leniency: Leniency | None = None) -> tuple[Statement, ...]:
+        if not states:
+            return ()
+        return (
+            Statement(
+                reason=reason,
+                place=self.place,
+                value=self.value,
+                states=states,
+                layer=Layer.ASSET,
+                leniency=leniency,
+                conditions=self.conditions,
+            ),
+        )
 
 
 def _settled(part: Part, found: list[Reading]) -> Reading:
     """Put the values of one part together: beside any other value, or in doubt, a permission does not count."""
     statements = tuple(said for reading in found for said in reading.statements)
-    problems = [problem for reading in found for problem in reading.problems]
-    values = {said.value for said in statements if said.leniency is None} | {None for _ in problems}
-    if len(values) > 1 and len(found) > 1:
-        problems.append(Problem("iptc.conflict", part.place("plus:DataMining")))
+    problems = tuple(problem for reading in found for problem in reading.problems)
+    if len(found) > 1 and len({said.value for said in statements}) + bool(problems) > 1:
+        problems += (Problem("iptc.conflict", part.place("plus:DataMining")),)
         statements = tuple(said for said in statements if not _permits(said))
     if part.doubtful and any(state is State.PERMITTED for said in statements for _, state in said.states):
-        problems.append(Problem("iptc.doubtful-permission", part.place("plus:DataMining")))
+        problems += (Problem("iptc.doubtful-permission", part.place("plus:DataMining")),)
         statements = tuple(_restrictive(said) for said in statements if not _permits(said))
-    return Reading(statements, tuple(problems))
+    return Reading(statements, problems)
 
 
 def _permits(said: Statement) -> bool:
@@ -228,7 +245,7 @@ def _read_newsml(part: Part) -> Reading:
         parent = element.getparent()
         if name_of(element)[0].startswith(_NEWSML) and parent is not None and name_of(parent)[1] == "rightsInfo":
             value = element.get("uri") or element.get("qcode") or ""
-            found.append(_meaning(part, value, "rightsInfo/dataMining", line_of(element)))
+            found.append(_meaning(part.place("rightsInfo/dataMining", line_of(element)), value.strip(), ()))
     return _settled(part, found)
 
 

@@ -60,7 +60,8 @@ PROBLEMS: Mapping[str, str] = {
 
 def read(exchange: Exchange) -> Reading:
     """Read one part of a file: an XMP packet, or what is left of a PDF that could not be read."""
-    if slot_of(exchange) not in _SLOTS:
+    slot = slot_of(exchange)
+    if slot not in _SLOTS or (slot == Slot.XMP and not exchange.error and not xmp.mentions(exchange.body, _WORD)):
         return SILENCE
     part = part_of(exchange)
     if part.fault is None:
@@ -71,8 +72,6 @@ def read(exchange: Exchange) -> Reading:
 
 
 def _read_xmp(part: Part) -> Reading:
-    if not xmp.mentions(part.data, _WORD):
-        return SILENCE
     try:
         properties = xmp.properties(part.data)
     except MalformedXml as error:
