@@ -107,7 +107,7 @@ def _links(value: str) -> Iterator[LinkValue]:
         params, after, whole = _parameters(value, end)
         end = _skip(_TO_COMMA, value, after)
         clean = closed and whole and not value[after:end].strip()
-        if target:
+        if target or closed:
             yield LinkValue(target, params, at, clean)
         at = _skip(_BETWEEN, value, end)
 
