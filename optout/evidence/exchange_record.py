@@ -22,12 +22,16 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from optout.errors import EvidenceError
+from optout.evidence.canonical import encode
 from optout.model import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 REVISIT_PROFILE = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+
+LIST_TYPE = "application/json; profile=optout-exchanges"
+"""The content type of a list of exchanges."""
 
 _RENAMED = ("content-encoding", "transfer-encoding", "content-length")
 _PREFIX = "X-Archive-Orig-"
@@ -94,6 +98,36 @@ def records(exchange: Exchange, earlier: Earlier | None) -> tuple[Record, ...]:
     return answer, _request(exchange)
 
 
+def exchange_list(exchanges: Iterable[Exchange]) -> list[dict[str, str]]:
+    """The list of exchanges that a decision rests on: the role, the record, and digests of body and of everything."""
+    return [
+        {"k": item.role, "rec": identifier_of(item), "body": item.digest, "whole": content_digest(item).hex()}
+        for item in exchanges
+    ]
+
+
+def list_digest(listed: Sequence[Mapping[str, str]]) -> str:
+    """The SHA-256 of a list of exchanges, by which rows name it."""
+    return sha256(encode(listed)).hexdigest()
+
+
+def list_record(listed: Sequence[Mapping[str, str]], exchanges: Sequence[Exchange]) -> Record:
+    """The record of a list of exchanges. Its time and target are those of the first."""
+    first = _common(exchanges[0], exchanges[0].url, list_identifier(list_digest(listed)))
+    fields = {name: first[name] for name in ("WARC-Record-ID", "WARC-Target-URI", "WARC-Date")}
+    return _with_block("metadata", fields | {"Content-Type": LIST_TYPE}, encode(listed))
+
+
+def list_identifier(digest: str) -> str:
+    """The record identifier of the list with a SHA-256."""
+    return _uuid(bytes.fromhex(digest))
+
+
+def is_list(record: Record) -> bool:
+    """Whether a record holds a list of exchanges."""
+    return record.fields.get("Content-Type") == LIST_TYPE
+
+
 def exchange_of(answer: Record, request: Record | None, body: bytes) -> Exchange:
     """The exchange that records were made from.
 
@@ -148,7 +182,12 @@ def _asked(record: Record) -> str:
 
 
 def _identifier(part: str, exchange: Exchange) -> str:
-    digest = bytearray(_described(part, exchange)[:16])
+    return _uuid(_described(part, exchange))
+
+
+def _uuid(whole: bytes) -> str:
+    """A version 8 UUID of the beginning of a digest (RFC 9562 section 5.8)."""
+    digest = bytearray(whole[:16])
     digest[6] = 0x80 | digest[6] & 0x0F
     digest[8] = 0x80 | digest[8] & 0x3F
     return UUID(bytes=bytes(digest)).urn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
@@ -46,13 +46,31 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         EvidenceError: the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        _temporary(path, data, mode).replace(path)
         sync_directory(path.parent)
+
+
+def create_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file whole unless there is one already; whoever comes second leaves it alone.
+
+    Raises:
+        EvidenceError: the disk refuses.
+    """
+    with disk_errors(path):
+        temporary = _temporary(path, data, mode)
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)
+        temporary.unlink()
+        sync_directory(path.parent)
+
+
+def _temporary(path: Path, data: bytes, mode: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

@@ -26,19 +26,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from optout.errors import MalformedUrl
-from optout.evidence.canonical import JSON, encode
+from optout.evidence.canonical import JSON
 from optout.evidence.cdxj import host_key
-from optout.evidence.exchange_record import content_digest, identifier_of
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from optout.model import Exchange, Signal
+    from optout.model import Signal
 
 VERSION = 1
 
@@ -123,19 +121,6 @@ def signal_fields(signal: Signal) -> dict[str, JSON]:
         "k": signal.protocol, "purpose": str(signal.purpose), "state": str(signal.state), "scope": str(signal.scope),
         "strength": str(signal.strength), "place": str(signal.place), "value": signal.value,
     }  # fmt: skip
-
-
-def exchange_list(exchanges: Iterable[Exchange]) -> list[dict[str, str]]:
-    """The list of exchanges that a decision rests on: the role, the record, and digests of body and of everything."""
-    return [
-        {"k": item.role, "rec": identifier_of(item), "body": item.digest, "whole": content_digest(item).hex()}
-        for item in exchanges
-    ]
-
-
-def list_digest(listed: JSON) -> str:
-    """SHA-256 of a list of exchanges, by which rows name it."""
-    return sha256(encode(listed)).hexdigest()
 
 
 def completed(row: Mapping[str, JSON]) -> Mapping[str, JSON]:

@@ -16,6 +16,7 @@ proves nothing, but it shows which row of a damaged file is the changed one.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -174,11 +175,12 @@ def inner_hash(salt: bytes, line: bytes) -> bytes:
     return sha256(salt + line).digest()
 
 
-def write(segment: Segment, path: Path) -> None:
-    """Write a segment's file; making it durable is the caller's part."""
+def file_bytes(table: pa.Table) -> bytes:
+    """The file of a segment."""
+    buffer = io.BytesIO()
     pq.write_table(
-        segment.table,
-        path,
+        table,
+        buffer,
         compression="zstd",
         compression_level=3,
         row_group_size=ROWS,
@@ -187,6 +189,7 @@ def write(segment: Segment, path: Path) -> None:
         write_page_checksum=True,
         store_schema=False,
     )
+    return buffer.getvalue()
 
 
 def read(path: Path) -> pa.Table:

@@ -24,11 +24,17 @@ from optout.errors import EvidenceError
 from optout.evidence import cdxj
 from optout.evidence.canonical import decode, encode
 from optout.evidence.exchange_record import (
+    LIST_TYPE,
     Earlier,
     Record,
     base32_sha1,
+    exchange_list,
     exchange_of,
     identifier_of,
+    is_list,
+    list_digest,
+    list_identifier,
+    list_record,
     payload_digest,
     payload_of,
     records,
@@ -37,7 +43,7 @@ from optout.evidence.exchange_record import (
 from optout.evidence.files import disk_errors, sync_directory, write_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -73,11 +79,19 @@ class Broken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A file that gets no more records."""
+    """A file that gets no more records.
+
+    Attributes:
+        name: of the file.
+        sha256: of the file, in hexadecimal.
+        size: in bytes.
+        clean: whether its writer ended it; after a crash it may hold exchanges on which nobody came to decide.
+    """
 
     name: str
     sha256: str
     size: int
+    clean: bool
 
 
 class SignalArchive:
@@ -130,6 +144,21 @@ class SignalArchive:
                 self._put(record)
             _remember(self._known, identifier, None)
         return identifier
+
+    def write_set(self, exchanges: Sequence[Exchange]) -> str:
+        """Archive the exchanges that a decision rests on, and their list; give the list's SHA-256 for the row.
+
+        Raises:
+            EvidenceError: as `write` does.
+        """
+        for exchange in exchanges:
+            self.write(exchange)
+        listed = exchange_list(exchanges)
+        digest = list_digest(listed)
+        if digest not in self._known and exchanges:
+            self._put(list_record(listed, exchanges))
+            _remember(self._known, digest, None)
+        return digest
 
     def commit(self) -> None:
         """Make everything that was written durable.
@@ -239,6 +268,11 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + ".head")
 
 
+def unclean_path(path: Path) -> Path:
+    """The empty file that marks a WARC file whose writer died."""
+    return path.with_name(path.name + ".unclean")
+
+
 def sealed_files(directory: Path) -> tuple[Path, ...]:
     """The files that get no more records."""
     return tuple(path for path in archive_files(directory) if index_path(path).exists())
@@ -250,7 +284,7 @@ def describe(path: Path) -> Sealed:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return Sealed(path.name, digest.hexdigest(), path.stat().st_size)
+    return Sealed(path.name, digest.hexdigest(), path.stat().st_size, clean=not unclean_path(path).exists())
 
 
 def iterate(path: Path) -> Iterator[Located | Broken]:
@@ -387,6 +421,22 @@ class ArchiveReader:
             raise EvidenceError(f"the record {identifier} does not hold its exchange", place=fault)
         return exchange_of(answer, request, payload_of(self.holder(identifier).record))
 
+    def listed(self, digest: str) -> list[dict[str, str]]:
+        """The list of exchanges that a row names by its SHA-256.
+
+        Raises:
+            EvidenceError: it is not archived, or does not have that digest.
+        """
+        found = self.located(list_identifier(digest))
+        if not is_list(found.record) or sha256(found.record.block).hexdigest() != digest:
+            raise EvidenceError(
+                f"the list {digest} is not what it should be", place=f"{found.file} byte {found.offset}"
+            )
+        try:
+            return [dict(item) for item in decode(found.record.block)]
+        except (ValueError, TypeError) as fault:
+            raise EvidenceError(f"the list {digest} is no list", place=f"{found.file} byte {found.offset}") from fault
+
 
 def record_fault(record: Record) -> str | None:
     """What is wrong with a record by itself; `pair_fault` looks at what belongs together."""
@@ -411,6 +461,8 @@ def pair_fault(answer: Record, request: Record, body: bytes) -> str | None:
 
 def _answer_fields(record: Record) -> dict[str, Any]:
     fields = record.fields
+    if is_list(record):
+        return {"mime": LIST_TYPE, "status": "-", "digest": payload_digest(record.block)}
     if record.kind == "metadata":
         return {"mime": "application/warc-fields", "status": "-", "digest": "-", "error": fields["Optout-Error"]}
     mime = "warc/revisit" if record.kind == "revisit" else "unk"
@@ -423,7 +475,7 @@ def _answer_fields(record: Record) -> dict[str, Any]:
 def _seal(path: Path, lines: list[bytes], digest: str) -> Sealed:
     write_durably(index_path(path), b"".join(sorted(lines)))
     head_path(path).unlink(missing_ok=True)
-    return Sealed(path.name, digest, path.stat().st_size)
+    return Sealed(path.name, digest, path.stat().st_size, clean=True)
 
 
 def _seal_after_crash(path: Path) -> None:
@@ -435,6 +487,7 @@ def _seal_after_crash(path: Path) -> None:
             break
         lines += [entry.line for entry in index_entries(found)]
     with disk_errors(path):
+        unclean_path(path).touch()
         _seal(path, lines, "")
 
 
