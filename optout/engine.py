@@ -44,6 +44,7 @@ from optout.model import (
 from optout.policy import AgentClass, LayerRule, Mode, NamedAgents, SecondReading
 from optout.protocol import Layers, Precedence
 from optout.signals import PROTOCOLS
+from optout.syntax.html_head import read_head
 from optout.syntax.patterns import Pattern, PatternTable
 from optout.urls import match_target, origin_of
 
@@ -175,21 +176,25 @@ def _within_limit(exchange: Exchange, policy: Policy) -> Exchange:
 def carries_signals(exchange: Exchange, policy: Policy) -> bool:
     """Whether a page can carry anything at all; False spares the readers, and never a signal.
 
-    Looks for the header fields, statuses and words that the enforced and observed protocols declare.
+    Looks for the header fields and statuses that the enforced and observed protocols declare, and for elements in
+    which one of their words stands, however it is written.
     """
     fields, words, statuses = _screen(frozenset(name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF))
     if exchange.status in statuses or any(name.lower() in fields for name, _ in exchange.headers):
         return True
-    body = exchange.body.lower() if exchange.body else b""
-    return any(word in body for word in words)
+    if not exchange.body:
+        return False
+    content_type = next((value for name, value in exchange.headers if name.lower() == "content-type"), None)
+    head = read_head(exchange.body, content_type, words=words)
+    return bool(head.metas or head.links or head.scripts)
 
 
 @lru_cache(maxsize=16)
-def _screen(names: frozenset[str]) -> tuple[frozenset[str], tuple[bytes, ...], frozenset[int]]:
+def _screen(names: frozenset[str]) -> tuple[frozenset[str], frozenset[bytes], frozenset[int]]:
     protocols = [PROTOCOLS[name] for name in sorted(names)]
     return (
         frozenset().union(*(protocol.header_fields for protocol in protocols)),
-        tuple(sorted(frozenset().union(*(protocol.page_words for protocol in protocols)))),
+        frozenset().union(*(protocol.page_words for protocol in protocols)),
         frozenset().union(*(protocol.statuses for protocol in protocols)),
     )
 
