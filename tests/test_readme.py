@@ -29,11 +29,23 @@ def test_the_two_make_targets_exist():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_shown_command_runs(line, tmp_path):
     """Without a network the answer is a refusal, which is an answer; wrong usage and a traceback are not."""
-    args = shlex.split(line)[1:]
-    program = [sys.executable, "-c", "import sys; from optout.cli import main; sys.exit(main())"]
-    result = subprocess.run([*program, *args], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    result = shell(line, tmp_path)
     assert result.returncode in ANSWERS, result.stderr
     assert "Traceback" not in result.stderr
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shown line, with this interpreter in the place of the one that the page names."""
+    ours = f"{shlex.quote(sys.executable)} -c 'import sys; from optout.cli import main; sys.exit(main())'"
+    command = line.replace(".venv/bin/optout", ours)
+    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+
+
+def test_the_tutorial_runs_from_its_first_command_to_its_last(tmp_path):
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^\$ (.+)$", page, flags=re.MULTILINE):
+        result = shell(line, tmp_path)
+        assert result.returncode == 0, (line, result.stdout[-2000:], result.stderr[-2000:])
 
 
 def test_every_command_in_the_table_exists_and_the_other_way_round():
