@@ -56,7 +56,7 @@ PROBLEMS: Mapping[str, str] = {
 
 def read(exchange: Exchange) -> Reading:
     """Read one declaration."""
-    if slot_of(exchange) != Slot.JSON or b"iscc" not in exchange.body.lower():
+    if slot_of(exchange) != Slot.JSON or exchange.error or b"iscc" not in exchange.body.lower():
         return SILENCE
     try:
         document = json.loads(exchange.body)

@@ -103,8 +103,9 @@ def _values(element: Element) -> Iterator[str]:
     if resource is not None:
         yield resource.strip()
         return
-    if not len(element):
-        yield (element.text or "").strip()
+    # An entity is left as it was written: it makes the value an unknown one.
+    if all(name_of(child) == ("", "") for child in element):
+        yield "".join(map(str, element.itertext())).strip()
         return
     for child in element:
         if child.tag in _ARRAYS:
