@@ -18,7 +18,8 @@ from optout.errors import EvidenceError
 JSON = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | bool | None
 
 _LARGEST = 2**53 - 1
-_SCALARS = (str, bool, type(None))
+# A fragment is canonical JSON already: what many rows share is encoded and checked once.
+_SCALARS = (str, bool, type(None), orjson.Fragment)
 
 
 def encode(value: JSON) -> bytes:
