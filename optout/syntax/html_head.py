@@ -44,7 +44,8 @@ class Fault:
 
     Codes: `html.truncated` (longer than the limit), `html.head-ended-early` (an element or text that cannot stand
     in the head ended it there, although its author went on with it), `html.tag-unclosed`, `html.comment-unclosed`
-    and `html.text-unclosed` (the page ends inside a construct, which may hide a signal).
+    and `html.text-unclosed` (the page ends inside a construct, which may hide a signal). All but the first are
+    looked for only in pages in which one of the words stands.
     """
 
     code: str
@@ -129,7 +130,7 @@ class Head:
 def read_head(
     body: bytes, content_type: str | None = None, *, words: frozenset[bytes] = DEFAULT_WORDS, limit: int = DEFAULT_LIMIT
 ) -> Head:
-    """Read the elements of a page in whose attributes one of `words` stands.
+    """Read the elements of a page in whose attributes one of `words` stands. Any bytes can be read.
 
     Args:
         body: the page as received, content codings removed.
