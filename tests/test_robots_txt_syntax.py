@@ -246,7 +246,7 @@ def test_rules_before_an_agent_are_kept_apart():
         ("GPTBot, CCBot", ("gptbot",), ", CCBot", ("gptbot", "ccbot"), "agent-list"),
         ("one | two bot |one", ("one",), "| two bot |one", ("one", "two", "bot"), "agent-list"),
         ("* all", ("*",), "all", ("*", "all"), "agent-with-spaces"),
-        ("*Bot", (), "*Bot", ("*",), "agent-unusable"),
+        ("*Bot", (), "*Bot", ("bot",), "agent-unusable"),
         ('"GPTBot"', (), '"GPTBot"', ("gptbot",), "agent-unusable"),
         ("", (), "", (), "agent-empty"),
         ("*<BR>", (), "*<BR>", ("*",), "agent-unusable"),

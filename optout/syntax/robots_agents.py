@@ -66,4 +66,6 @@ def _listed(value: str) -> tuple[str, ...]:
 
 
 def _listed_token(word: str) -> str:
-    return product_token(word) or (EVERYONE if word.startswith(EVERYONE) else "")
+    """The token of one word of a list: `*<br/>` is everyone, while `*ExampleBot*` is that bot."""
+    bare = word.lstrip(EVERYONE)
+    return product_token(bare) or (EVERYONE if bare != word else "")
