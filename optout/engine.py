@@ -186,7 +186,7 @@ def carries_signals(exchange: Exchange, policy: Policy) -> bool:
         return False
     content_type = next((value for name, value in exchange.headers if name.lower() == "content-type"), None)
     head = read_head(exchange.body, content_type, words=words)
-    return bool(head.metas or head.links or head.scripts)
+    return bool(head.metas or head.links or head.scripts or head.problems)
 
 
 @lru_cache(maxsize=16)

@@ -99,12 +99,13 @@ Found = Statement | Problem | Pointer
 
 def read(exchange: Exchange) -> Reading:
     """Read `/.well-known/tdmrep.json`, a response with its page, or a policy."""
+    if exchange.role == RESOURCE:
+        # What a response says about itself it says whatever its status.
+        return _collected((*_headers(exchange), *_metas(exchange)))
     if exchange.availability is not Availability.RETRIEVED:
         return SILENCE
     if exchange.role == FILE:
         return _collected(_file(exchange))
-    if exchange.role == RESOURCE:
-        return _collected((*_headers(exchange), *_metas(exchange)))
     return _collected(_policy_problems(exchange))
 
 
@@ -434,7 +435,7 @@ def _headers(exchange: Exchange) -> Iterator[Found]:
 
 
 def _metas(exchange: Exchange) -> Iterator[Found]:
-    if b"tdm" not in exchange.body.lower() or http_fields.media_type(exchange.headers) not in _MARKUP_TYPES:
+    if not exchange.body or http_fields.media_type(exchange.headers) not in _MARKUP_TYPES:
         return
     content_type = http_fields.combined(exchange.headers, "content-type")
     head = html_head.read_head(exchange.body, content_type, words=frozenset({b"tdm"}))
