@@ -42,7 +42,7 @@ from optout.model import (
     reserve,
 )
 from optout.policy import AgentClass, LayerRule, Mode, NamedAgents, SecondReading
-from optout.protocol import Layers, Precedence
+from optout.protocol import Layers, Precedence, Registry
 from optout.signals import PROTOCOLS
 from optout.syntax.html_head import read_head
 from optout.syntax.patterns import Pattern, PatternTable
@@ -224,8 +224,9 @@ def _bind(reads: Sequence[Read], known: Documents, policy: Policy, identity: Ide
 
 
 def _is_document(item: Read) -> bool:
-    """Whether this is a document that speaks only through what points to it."""
-    return item.exchange.role not in _SPEAKING and not item.exchange.role.startswith("/")
+    """Whether this is a document that speaks only through what points to it; nothing points to an imported list."""
+    role = item.exchange.role
+    return role not in _SPEAKING and not role.startswith("/") and Registry(role) not in item.protocol.carriers
 
 
 def _addressed(reading: Reading, token: str, policy: Policy) -> Iterable[Statement]:
