@@ -6,6 +6,7 @@ and any decision, is the engine's.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,9 @@ _WORDS = {
     for carrier in protocol.carriers
     if isinstance(carrier, Embedded) and carrier.word
 }
+# What a PDF is full of is told in problems; without a handler of its own the library's log goes to standard error.
+logging.getLogger("pikepdf").addHandler(logging.NullHandler())
+
 _MAX_PAGE = 16 * 1024 * 1024
 _MAX_SIDECAR = 16 * 1024 * 1024
 _SIDECAR_SUFFIXES = frozenset({"xmp", "c2pa"})
@@ -133,7 +137,7 @@ def _exchanges(url: str, located: Located, report: ManifestReport, file: bytes |
     remnants = b""
     if located.damages or any(_may_permit(packet) for packet in packets):
         remnants = parts.remnants(Source(file), located)
-    if remnants:
+    if remnants or (located.c2pa is not None and not report.valid):
         located = replace(located, sound=False)
     found = [parts.of_packet(url, located, packet) for packet in packets]
     found += [parts.of_damage(url, located, damage, remnants) for damage in damages]

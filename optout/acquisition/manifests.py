@@ -39,11 +39,13 @@ class ManifestReport:
         report: the store's active manifest, manifests and validation as JSON; None where there is no store.
         fault: why it could not be read, None where it could.
         where: for a store that is kept elsewhere, its URL.
+        valid: whether the store was found valid, which includes that the file is as it was when it was signed.
     """
 
     report: bytes | None = None
     fault: Fault | None = None
     where: str = ""
+    valid: bool = False
 
 
 class ManifestReader:
@@ -93,15 +95,14 @@ class ManifestReader:
         line = json.dumps({**request, "media_type": named, "manifest_bytes": len(manifest)}).encode() + b"\n"
         try:
             process = self._running()
-            answer = self._exchange(process, line + manifest + data)
+            return _as_report(self._exchange(process, line + manifest + data))
         except TimeoutError:
             self.close()
             return ManifestReport(fault=Fault.TIMEOUT)
-        except (OSError, EOFError, ValueError):
-            # The process is gone: the library crashed on this file.
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            # The process is gone, or answers nonsense: the library crashed on this file.
             self.close()
             return ManifestReport(fault=Fault.DAMAGED)
-        return _as_report(answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -111,12 +112,12 @@ class ManifestReader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C.UTF-8"},
+                env={"HOME": "/", "LC_ALL": "C.UTF-8"},
                 bufsize=0,
             )
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], request: bytes) -> dict[str, Any]:
+    def _exchange(self, process: subprocess.Popen[bytes], request: bytes) -> Any:  # noqa: ANN401 - checked where read
         """Send a request and wait for the line that answers it.
 
         Raises:
@@ -141,8 +142,7 @@ class ManifestReader:
                     left = left[os.write(requests, left[:65_536]) :]
                     if not left:
                         selector.unregister(requests)
-        found = json.loads(answer)
-        return found if isinstance(found, dict) else {}
+        return json.loads(answer)
 
 
 def _some(descriptor: int, so_far: int) -> bytes:
@@ -152,9 +152,10 @@ def _some(descriptor: int, so_far: int) -> bytes:
     return data
 
 
-def _as_report(answer: dict[str, Any]) -> ManifestReport:
-    if answer.get("fault") is not None:
+def _as_report(answer: Any) -> ManifestReport:  # noqa: ANN401 - from another process
+    if answer["fault"] is not None:
         return ManifestReport(fault=Fault(answer["fault"]), where=str(answer.get("where", "")))
-    if answer.get("report") is None:
+    if answer["report"] is None:
         return ManifestReport()
-    return ManifestReport(json.dumps(answer["report"], sort_keys=True).encode())
+    valid = answer["report"]["validation_state"] in {"Valid", "Trusted"}
+    return ManifestReport(json.dumps(answer["report"], sort_keys=True).encode(), valid=valid)

@@ -15,6 +15,7 @@ from optout.syntax.inflate import inflate
 from optout.syntax.located import MAX_PACKET, Fault, Findings, Slot, Source, Unreadable
 
 _MANIFEST = pikepdf.Name("/C2PA_Manifest")
+_TAIL = 2048
 _MAX_FILES = 256
 _MAX_FILTERED = 64 * 1024
 """Bytes before unpacking of a stream whose filters have no limit of ours; they unpack to a thousandfold at most."""
@@ -28,7 +29,8 @@ def walk(source: Source, found: Findings) -> None:
         with pikepdf.open(stream, suppress_warnings=True) as pdf:
             _catalog(pdf, found)
             # An older revision may speak where a newer one is lost; a page without resources hides nothing.
-            found.repaired = any(not str(warning).endswith("; repairing") for warning in pdf.get_warnings())
+            warnings = (str(warning) for warning in pdf.get_warnings())
+            found.repaired = _is_cut(source) or any(not warning.endswith("; repairing") for warning in warnings)
     except pikepdf.PasswordError:
         found.damage(Fault.ENCRYPTED, 0, "document", Slot.PDF)
     except _FAILURES:
@@ -37,6 +39,12 @@ def walk(source: Source, found: Findings) -> None:
 
 _FAILURES = (pikepdf.PdfError, pikepdf.DataDecodingError, ValueError, TypeError, KeyError, RuntimeError, OSError)
 """What pikepdf raises for a damaged file; its objects answer a wrong type with Python's own errors."""
+
+
+def _is_cut(source: Source) -> bool:
+    """Whether something stands behind the last end mark, as the rest of an update that was lost would."""
+    tail = source.read(max(source.size - _TAIL, 0), _TAIL)
+    return bool(tail[tail.rfind(b"%%EOF") + 5 :].strip(b"\0 \t\r\n")) or b"%%EOF" not in tail
 
 
 def _catalog(pdf: pikepdf.Pdf, found: Findings) -> None:
