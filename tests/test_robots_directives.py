@@ -122,10 +122,20 @@ def test_a_wider_reading_is_marked_as_one(headers, leniency):
     assert {statement.leniency for statement in read(*headers).statements} == {leniency}
 
 
-def test_many_directives_cost_no_more_than_each():
+def test_saying_it_again_adds_nothing():
     many = b"<head>" + b'<meta name="robots" content="noarchive, nocache">' * 2_000 + b"</head>"
-    assert len(read(body=many).statements) == 2_000 * 2
-    assert read(("X-Robots-Tag", "a:" * 50_000 + "noai")).statements[0].agents == ("a",)
+    assert len(read(body=many).statements) == 2
+    assert len(read(("X-Robots-Tag", "noai, noai"), ("X-Robots-Tag", "NOAI")).statements) == 1
+    assert len(read(("X-Robots-Tag", "noai"), body=meta("noai")).statements) == 2, "header and page are two layers"
+
+
+def test_problems_are_bounded():
+    many = b"<head></head><body>" + b'<p><meta name="robots" content="noai">' * 200
+    assert len(read(body=many).problems) == robots_directives.MAX_PROBLEMS
+
+
+def test_a_line_of_many_agents_ends_with_the_last():
+    assert read(("X-Robots-Tag", "a:" * 50_000 + "b: noai")).statements[0].agents == ("b",)
 
 
 def test_a_response_that_never_came_says_nothing():

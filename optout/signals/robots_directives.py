@@ -39,7 +39,7 @@ from optout.syntax.robots_txt import product_token
 from optout.syntax.structured_fields import InnerList, Item, Kind, Malformed, parse_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from optout.syntax.html_head import Meta
     from optout.syntax.structured_fields import Member
@@ -86,6 +86,9 @@ IMAGE_SUFFIXES = (
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
+MAX_PROBLEMS = 50
+"""Problems that are listed; a page of a thousand faulty elements is not worse than one of fifty."""
+
 WORDS = frozenset(directive.encode() for directive in DIRECTIVES)
 
 _AGENT = re.compile(r"\*|(?=[\w.-]*[a-z])[\w.-]+(?:/[\w.+-]*)?", re.ASCII)
@@ -120,14 +123,22 @@ def read(exchange: Exchange) -> Reading:
     """Read header fields and page, whatever the status: a page that is gone may still say `noindex`."""
     if exchange.status is None or exchange.error is not None:
         return SILENCE
-    found = dict.fromkeys((*_x_robots_tag(exchange), *_robots_tag(exchange), *_metas(exchange)))
-    nothing = frozenset() if is_image(exchange) else IMAGES_ONLY
-    directives = [item for item in found if isinstance(item, Directive) and item.name in DIRECTIVES - nothing]
+    found = [*_x_robots_tag(exchange), *_robots_tag(exchange), *_metas(exchange)]
+    directives = _distinct(found, DIRECTIVES if is_image(exchange) else DIRECTIVES - IMAGES_ONLY)
     beside = frozenset((item.name, item.agent) for item in directives if item.leniency is None)
     return Reading(
         tuple(statement for directive in directives for statement in _statements(directive, beside)),
-        tuple(item for item in found if isinstance(item, Problem)),
+        tuple(dict.fromkeys(item for item in found if isinstance(item, Problem)))[:MAX_PROBLEMS],
     )
+
+
+def _distinct(found: Iterable[Found], names: frozenset[str]) -> list[Directive]:
+    """Each directive to each agent where it stands first; saying it again adds nothing."""
+    first: dict[tuple[str, str, Layer, Leniency | None], Directive] = {}
+    for item in found:
+        if isinstance(item, Directive) and item.name in names:
+            first.setdefault((item.name, item.agent, item.layer, item.leniency), item)
+    return list(first.values())
 
 
 def _statements(directive: Directive, beside: frozenset[tuple[str, str]]) -> Iterator[Statement]:
