@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -80,16 +81,16 @@ class EvidenceLog:
         self.store = KeyStore(self.layout.private)
         self._publisher = Publisher(self.layout, self.store, self.origin)
         self._archiving, self._publishing = threading.RLock(), threading.RLock()
-        self._publisher.acquire()
-        start = _sealed_up_to(self.layout, node)
-        self.journal = Journal(directory, node=node, rows_per_file=rows_per_segment, start=start)
         self._waiting_since = now
-        try:
+        self._documents: dict[str, str] = {}
+        with ExitStack() as undo:
+            undo.callback(self._publisher.close)
+            self._publisher.acquire()
+            start = _sealed_up_to(self.layout, node)
+            self.journal = Journal(directory, node=node, rows_per_file=rows_per_segment, start=start)
+            undo.callback(self.journal.close)
             self.archive = SignalArchive(directory / description.archive, prefix=node)
-        except BaseException:
-            self.journal.close()
-            self._publisher.close()
-            raise
+            undo.pop_all()
 
     def write(self, exchange: Exchange) -> str:
         """Archive an exchange and give the identifier of its record. It is durable after the next `commit`.
@@ -142,11 +143,12 @@ class EvidenceLog:
         names = [sha256(part).hexdigest() for part in parts]
         digest = digest or (names[0] if len(names) == 1 else sha256(bytes.fromhex("".join(names))).hexdigest())
         with self._publishing:
-            if self._publisher.index.documents.get(kind) != digest:
+            if self._documents.get(kind, self._publisher.index.documents.get(kind)) != digest:
                 for name, part in zip(names, parts, strict=True):
                     write_durably(self.layout.documents / name, part)
                 entry = entries.document(kind, digest, names, microseconds(now))
                 sealing.put_pending(self.layout, f"document-{kind}-{digest[:16]}", entry)
+            self._documents[kind] = digest
         return digest
 
     def tick(self, now: datetime) -> None:
@@ -202,9 +204,10 @@ class EvidenceLog:
 
     def release(self) -> None:
         """Let go of the files without signing; what is durable is sealed by whoever opens the log next."""
-        self.archive.close()
-        self.journal.close()
-        self._publisher.close()
+        with ExitStack() as everything:
+            everything.callback(self._publisher.close)
+            everything.callback(self.journal.close)
+            everything.callback(self.archive.close)
 
     def _put_archives(self, now: datetime) -> None:
         known = self._publisher.index.archives
@@ -239,8 +242,12 @@ class TableLog:
         with disk_errors(directory):
             self._lock = _node_lock(directory / f"{node}.lock", node)
         self._publisher = Publisher(self.layout, self.store, description.origin)
-        self._publisher.acquire()
-        self.next_seq = _sealed_up_to(self.layout, node).next_seq
+        with ExitStack() as undo:
+            undo.callback(self._lock.close)
+            undo.callback(self._publisher.close)
+            self._publisher.acquire()
+            self.next_seq = _sealed_up_to(self.layout, node).next_seq
+            undo.pop_all()
 
     def append(self, table: pa.Table) -> int:
         """Seal the rows of a table and give the first one's sequence number.

@@ -9,17 +9,18 @@ must and can continue.
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from optout.errors import EvidenceError
 from optout.evidence import checkpoint as checkpoints
-from optout.evidence import tlog
+from optout.evidence import tlog, trust
 from optout.evidence.canonical import encode
 from optout.evidence.checkpoint import Checkpoint
 from optout.evidence.entries import parse
-from optout.evidence.files import disk_errors, write_durably
+from optout.evidence.files import PRIVATE_DIRECTORY, disk_errors, write_durably
 from optout.evidence.keystore import KeyStore, LogKey, TreeHead
 from optout.evidence.note import Note
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from optout.evidence.layout import Layout
     from optout.evidence.tlog import Nodes
 
+
+_TILE = re.compile(r"tile/(?P<level>entries|[0-9]+)/(?P<index>(?:x[0-9]{3}/)*[0-9]{3})(?:\.p/(?P<width>[0-9]+))?")
 
 _Answer = TypeVar("_Answer")
 
@@ -145,6 +148,7 @@ class LogWriter:
             if not store.exists:
                 self._begin()
             self.keys = store.log_keys()
+            self._publish_keys()
             self.head = self._recovered()
         except BaseException:
             self._lock.close()
@@ -207,6 +211,7 @@ class LogWriter:
         """Sign with other keys from the next checkpoint on."""
         self._store.keep_keys(keys)
         self.keys = keys
+        self._publish_keys()
 
     def close(self) -> None:
         """Let another process write. Entries since the last checkpoint are dropped."""
@@ -227,6 +232,13 @@ class LogWriter:
         self._store.remember(TreeHead(0, tlog.EMPTY_ROOT))
         self._store.create(self._origin)
 
+    def _publish_keys(self) -> None:
+        path = self._layout.policy
+        before = path.read_bytes() if path.exists() else b""
+        after = trust.with_logs(before, [key.signer.verifier for key in self.keys])
+        if after != before:
+            write_durably(path, after)
+
     def _recovered(self) -> TreeHead:
         """The largest tree that was signed, held against the checkpoint and the tiles that are there."""
         heads = [head for head in (self._store.signed(), self._published()) if head is not None]
@@ -241,7 +253,17 @@ class LogWriter:
                 raise EvidenceError(f"the log in {self._layout.directory} is not the one that was signed", place=place)
         if self._store.signed() != largest:
             self._store.remember(largest)
+        self._set_aside(largest.size)
         return largest
+
+    def _set_aside(self, size: int) -> None:
+        """Move tiles that were written and never signed out of the way; who signs next may write others."""
+        aside = self._store.directory / "unsigned"
+        for path in (self._layout.directory / "tile").rglob("*"):
+            if path.is_file() and end_of(path.relative_to(self._layout.directory).as_posix()) > size:
+                with disk_errors(path):
+                    aside.mkdir(exist_ok=True, mode=PRIVATE_DIRECTORY)
+                    path.rename(aside / path.relative_to(self._layout.directory).as_posix().replace("/", "_"))
 
     def _published(self) -> TreeHead | None:
         if not self._layout.checkpoint.exists():
@@ -300,6 +322,16 @@ class LogWriter:
         return Note(found.text).signed(*lines).bytes
 
 
+def end_of(name: str) -> int:
+    """How many entries a log has at least that has this tile or bundle; 0 for a file that is neither."""
+    found = _TILE.fullmatch(name)
+    if found is None:
+        return 0
+    level = 0 if found["level"] == "entries" else int(found["level"])
+    index = int(found["index"].replace("x", "").replace("/", ""))
+    return (index * tlog.TILE_WIDTH + int(found["width"] or tlog.TILE_WIDTH)) << (level * tlog.TILE_HEIGHT)
+
+
 def _lock(store: KeyStore) -> BinaryIO:
     path = store.directory / "writer.lock"
     with disk_errors(path):
@@ -308,7 +340,5 @@ def _lock(store: KeyStore) -> BinaryIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as fault:
         file.close()
-        raise EvidenceError(
-            f"another process writes the log of {store.directory.parent}", mend="wait for it"
-        ) from fault
+        raise BusyError(f"another process writes the log of {store.directory.parent}", mend="wait for it") from fault
     return file

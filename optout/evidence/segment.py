@@ -244,15 +244,19 @@ def redacted(table: pa.Table, leaves: Sequence[bytes], rows: Iterable[int], urls
     return pa.table({field.name: _column(columns[field.name], field.type) for field in SCHEMA})
 
 
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows with their plain URLs, as the journal had them; a redacted row has its number only."""
+    names = [name for name in FIELDS if name in table.column_names]
+    columns = [_values(FIELDS[name], table.column(name)) for name in names]
+    rest = table.column(MORE).to_pylist()
+    for more, values in zip(rest, zip(*columns, strict=True), strict=True):
+        row = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        yield row | orjson.loads(more) if more else row
+
+
 def row_at(table: pa.Table, at: int) -> dict[str, Any]:
-    """One row with its plain URL, as the journal had it."""
-    picked = {name: column.to_pylist()[0] for name, column in zip(table.column_names, table.slice(at, 1), strict=True)}
-    row = {
-        name: orjson.loads(picked[name]) if kind is Kind.JSON else picked[name]
-        for name, kind in FIELDS.items()
-        if picked[name] is not None
-    }
-    return row | (orjson.loads(picked[MORE]) if picked[MORE] else {})
+    """One row with its plain URL."""
+    return next(rows_of(table.slice(at, 1)))
 
 
 def _leaf(salt: bytes, line: bytes, host: bytes) -> bytes:
@@ -298,6 +302,15 @@ def _check_json(name: str, column: pa.ChunkedArray) -> None:
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def _values(kind: Kind, column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column; equal JSON is read once and must not be changed."""
+    values: list[Any] = _decoded(column).to_pylist()
+    if kind is not Kind.JSON:
+        return values
+    known = {text: orjson.loads(text) for text in set(values) if text is not None}
+    return [known.get(text) for text in values]
 
 
 def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> list[str]:

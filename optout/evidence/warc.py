@@ -57,6 +57,7 @@ REMEMBERED = 200_000
 
 _LARGEST_RECORD = 1 << 28
 _CHUNK = 1 << 16
+_REVISIT = "warc/revisit"
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -155,9 +156,9 @@ class SignalArchive:
             self.write(exchange)
         listed = exchange_list(exchanges)
         digest = list_digest(listed)
-        if digest not in self._known and exchanges:
+        if exchanges and list_identifier(digest) not in self._known:
             self._put(list_record(listed, exchanges))
-            _remember(self._known, digest, None)
+            _remember(self._known, list_identifier(digest), None)
         return digest
 
     def commit(self) -> None:
@@ -247,6 +248,7 @@ class SignalArchive:
                 _seal_after_crash(path)
             for entry in read_index(path):
                 fields = entry.fields
+                _remember(self._known, fields["rec"], None)
                 if fields["mime"] == "unk" and fields["url"] == fields["requested"]:
                     earlier = Earlier(fields["rec"], fields["url"], fields["date"])
                     _remember(self._earlier, fields["digest"].removeprefix("sha256:"), earlier)
@@ -363,7 +365,8 @@ class ArchiveReader:
         for path in archive_files(directory):
             for entry in read_index(path) if index_path(path).exists() else _index_of_open(path):
                 fields = entry.fields
-                self._places[fields["rec"]] = fields["filename"], int(fields["offset"])
+                if fields["mime"] != _REVISIT or fields["rec"] not in self._places:
+                    self._places[fields["rec"]] = fields["filename"], int(fields["offset"])
 
     def __contains__(self, identifier: str) -> bool:
         """Whether a record is archived."""
@@ -465,7 +468,7 @@ def _answer_fields(record: Record) -> dict[str, Any]:
         return {"mime": LIST_TYPE, "status": "-", "digest": payload_digest(record.block)}
     if record.kind == "metadata":
         return {"mime": "application/warc-fields", "status": "-", "digest": "-", "error": fields["Optout-Error"]}
-    mime = "warc/revisit" if record.kind == "revisit" else "unk"
+    mime = _REVISIT if record.kind == "revisit" else "unk"
     status = record.block[9:12].decode("ascii", "replace")
     return {
         "digest": fields["WARC-Payload-Digest"], "sha1": fields["Optout-Payload-SHA1"], "mime": mime, "status": status,

@@ -1,0 +1,93 @@
+"""What the steps of a verification share: what is given, and what earlier steps have found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from optout.evidence.keystore import KeyStore
+from optout.model import Exchange
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from optout.evidence.checkpoint import Opened
+    from optout.evidence.layout import Description, Layout
+    from optout.evidence.log import LogReader
+    from optout.evidence.note import VerifierKey
+    from optout.evidence.trust import TrustPolicy
+
+Replay = Callable[[Mapping[str, Any], Sequence[Exchange]], Mapping[str, Any]]
+"""Reads and decides again: a row and the exchanges that it rests on → the fields that the row should have."""
+
+
+@dataclass(slots=True)
+class Named:
+    """Where rows name something: how often, and where first."""
+
+    file: str
+    place: str
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Evidence:
+    """An evidence directory under verification.
+
+    Attributes:
+        layout: where everything is.
+        trusted: the log's keys as the verifier knows them.
+        known: checkpoints that the verifier kept.
+        replay: reads and decides again.
+        now: the time, where it is known.
+        authorities: trusted timestamp authorities.
+        description: what the directory says it is.
+        policy: the policy file of the directory.
+        opened: the newest checkpoint, once its signatures have been verified.
+        keys: every key of the log that the trusted ones lead to.
+        reader: the log's tiles, once they have been found to give the signed root.
+        entries: the log's entries, by index.
+        lists: the lists of exchanges that rows name, with where they do.
+        records: the records that rows name by themselves, with where they do.
+    """
+
+    layout: Layout
+    trusted: tuple[VerifierKey, ...]
+    known: tuple[bytes, ...]
+    replay: Replay | None
+    now: datetime | None
+    authorities: tuple[bytes, ...]
+    description: Description | None = None
+    policy: TrustPolicy | None = None
+    opened: Opened | None = None
+    keys: tuple[VerifierKey, ...] = ()
+    reader: LogReader | None = None
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    lists: dict[str, Named] = field(default_factory=dict)
+    records: dict[str, Named] = field(default_factory=dict)
+
+    @property
+    def store(self) -> KeyStore:
+        """What is private; it may not be there."""
+        return KeyStore(self.layout.private)
+
+    @property
+    def archive(self) -> Path | None:
+        """The directory of archived signals."""
+        if self.description is not None:
+            return self.layout.directory / self.description.archive
+        beside = self.layout.directory / "../signals"
+        return beside if beside.exists() else None
+
+    def of_type(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
+        """The entries of one type, with their indexes."""
+        return [(index, entry) for index, entry in enumerate(self.entries) if entry.get("v") == kind]
+
+    def name(self, path: Path) -> str:
+        """A file as the report names it."""
+        try:
+            return str(path.relative_to(self.layout.directory))
+        except ValueError:
+            return str(path)

@@ -1,0 +1,214 @@
+"""The steps about archived bytes: records, their reconciliation with the rows, and deciding again."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from optout.errors import EvidenceError
+from optout.evidence import warc
+from optout.evidence.checks_rows import note_names, rows_of
+from optout.evidence.entries import ARCHIVE
+from optout.evidence.exchange_record import is_list, payload_of
+from optout.evidence.warc import ArchiveReader, Broken, Located
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optout.evidence.checks import Evidence
+    from optout.evidence.report import Step
+    from optout.model import Exchange
+
+_REPLAYED_LISTS = 4096
+
+
+def records(evidence: Evidence, step: Step) -> None:
+    """Archive files have the hashes that were logged, and every record the digests and identifier it states."""
+    logged = {entry["name"]: entry for _, entry in evidence.of_type(ARCHIVE)}
+    directory = evidence.archive
+    present = {path.name: path for path in warc.archive_files(directory)} if directory else {}
+    for name in sorted(set(logged) - set(present)):
+        step.fault(f"signals/{name}", "", "the file is missing")
+    if directory is None:
+        return
+    reader = _reader(step, directory)
+    for name, path in present.items():
+        _check_file(step, path, logged.get(name), reader)
+
+
+def reconciliation(evidence: Evidence, step: Step) -> None:
+    """What rows rest on is archived; what was archived, a row rests on."""
+    for file, place, row in rows_of(evidence):
+        step.checked += 1
+        note_names(evidence, file, place, row)
+    directory = evidence.archive
+    if not evidence.lists and not evidence.records:
+        return
+    if directory is None or not directory.exists():
+        step.gap("the archive of signals is not here")
+        return
+    try:
+        reader = ArchiveReader(directory)
+    except EvidenceError:
+        step.gap("the archive of signals is damaged")
+        return
+    wanted = dict.fromkeys(evidence.records, True)
+    _hold_lists(evidence, step, reader, wanted)
+    for record, named in evidence.records.items():
+        if record not in reader:
+            step.fault(named.file, named.place, f"the record {record} that the row names is not archived")
+    _hold_archive(step, directory, set(wanted))
+
+
+def replay(evidence: Evidence, step: Step) -> None:
+    """The archived bytes, read and decided on again under the logged policy, give the rows as they stand."""
+    if evidence.replay is None:
+        step.note("nobody gave the means to decide again")
+        return
+    directory = evidence.archive
+    if directory is None or not directory.exists():
+        step.gap("the archive of signals is not here")
+        return
+    again = _Replay(evidence, ArchiveReader(directory))
+    for file, place, row in rows_of(evidence):
+        if row.get("kind") == "decision" and isinstance(row.get("exchanges"), str):
+            again.check(step, file, place, row)
+
+
+class _Replay:
+    """Decides again, keeping the exchanges of the last hosts at hand."""
+
+    def __init__(self, evidence: Evidence, reader: ArchiveReader) -> None:
+        self._decide = evidence.replay
+        self._reader = reader
+        self._exchanges = lru_cache(maxsize=_REPLAYED_LISTS)(self._load)
+
+    def check(self, step: Step, file: str, place: str, row: dict[str, Any]) -> None:
+        try:
+            exchanges = list(self._exchanges(row["exchanges"]))
+            record = (row.get("fetch") or {}).get("rec")
+            if record is not None:
+                exchanges.append(self._reader.exchange(record))
+        except EvidenceError as fault:
+            step.gap(f"{file} {place}: {fault}")
+            return
+        expected = self._decide(row, exchanges) if self._decide else {}
+        step.checked += 1
+        for name, value in expected.items():
+            if row.get(name) != value:
+                step.fault(file, place, f"{name} is {row.get(name)!r}; deciding again gives {value!r}")
+
+    def _load(self, digest: str) -> tuple[Exchange, ...]:
+        return tuple(self._reader.exchange(item["rec"]) for item in self._reader.listed(digest))
+
+
+def _reader(step: Step, directory: Path) -> ArchiveReader | None:
+    try:
+        return ArchiveReader(directory)
+    except EvidenceError as fault:
+        step.fault(fault.message, fault.place or "", "the archive cannot be read")
+        return None
+
+
+def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: ArchiveReader | None) -> None:
+    name = f"signals/{path.name}"
+    before = step.fault_count
+    lines = _check_records(step, path, name, reader)
+    if logged is not None:
+        if _file_hash(path) != logged["sha256"] and step.fault_count == before:
+            step.fault(name, "", "the file does not have the hash that was logged")
+        if not warc.index_path(path).exists():
+            step.fault(f"signals/{warc.index_path(path).name}", "", "the index is missing")
+    elif not warc.index_path(path).exists():
+        _check_head(step, path, name)
+    if warc.index_path(path).exists() and warc.index_path(path).read_bytes().splitlines(keepends=True) != sorted(lines):
+        step.fault(f"signals/{warc.index_path(path).name}", "", "the index is not that of the file")
+
+
+def _check_records(step: Step, path: Path, name: str, reader: ArchiveReader | None) -> list[bytes]:
+    lines: list[bytes] = []
+    answer: Located | None = None
+    for found in warc.iterate(path):
+        if isinstance(found, Broken):
+            if not found.torn or warc.index_path(path).exists():
+                step.fault(name, f"byte {found.offset}", found.what)
+            break
+        step.checked += 1
+        lines += [entry.line for entry in warc.index_entries(found)]
+        fault = warc.record_fault(found.record)
+        if fault is None and found.record.kind == "request" and answer is not None:
+            fault = _pair_fault(reader, answer, found)
+        if fault is not None:
+            step.fault(name, f"byte {found.offset}, record {found.record.identifier}", fault)
+        answer = found
+    return lines
+
+
+def _pair_fault(reader: ArchiveReader | None, answer: Located, request: Located) -> str | None:
+    body = payload_of(answer.record)
+    if answer.record.kind == "revisit":
+        if reader is None:
+            return None
+        try:
+            body = payload_of(reader.holder(answer.record.identifier).record)
+        except (EvidenceError, KeyError) as fault:
+            return f"the response that holds its payload cannot be read: {fault}"
+    elif answer.record.kind == "metadata":
+        body = b""
+    return warc.pair_fault(answer.record, request.record, body)
+
+
+def _check_head(step: Step, path: Path, name: str) -> None:
+    """A growing file is at least what its head says."""
+    head = warc.read_head(path)
+    if head is None:
+        step.fault(f"{name}.head", "", "the head is missing or damaged")
+        return
+    size, expected = head
+    with path.open("rb") as file:
+        data = file.read(size)
+    if len(data) < size:
+        step.fault(name, f"byte {len(data)}", f"{size} bytes were acknowledged")
+    elif sha256(data).hexdigest() != expected:
+        step.fault(name, "", "the file does not have the hash of its head")
+
+
+def _hold_lists(evidence: Evidence, step: Step, reader: ArchiveReader, wanted: dict[str, bool]) -> None:
+    for digest, named in evidence.lists.items():
+        try:
+            listed = reader.listed(digest)
+        except EvidenceError as fault:
+            step.fault(named.file, named.place, f"the exchanges that the row names are not archived: {fault}")
+            continue
+        for item in listed:
+            wanted[item["rec"]] = True
+            if item["rec"] not in reader:
+                step.fault(named.file, named.place, f"the record {item['rec']} that the row rests on is not archived")
+
+
+def _hold_archive(step: Step, directory: Path, wanted: set[str]) -> None:
+    """Every archived exchange is one on which a row rests, save in files whose writer died before it came to decide."""
+    for path in warc.archive_files(directory):
+        unclean = warc.unclean_path(path).exists() or not warc.index_path(path).exists()
+        left = 0
+        for found in warc.iterate(path):
+            if isinstance(found, Broken):
+                break
+            record = found.record
+            if record.kind == "request" or is_list(record) or record.identifier in wanted:
+                continue
+            left += 1
+            if not unclean:
+                place = f"byte {found.offset}, record {record.identifier}"
+                step.fault(f"signals/{path.name}", place, "no decision rests on this exchange")
+        if left and unclean:
+            step.note(f"signals/{path.name}: {left} exchanges without a decision; its writer died or is still at work")
+
+
+def _file_hash(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

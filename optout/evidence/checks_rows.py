@@ -1,0 +1,219 @@
+"""The steps about rows: sealed segments, and journals that are not sealed yet."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from optout.errors import EvidenceError
+from optout.evidence import journal, segment
+from optout.evidence.checks import Named
+from optout.evidence.entries import GAP, PURGE, REDACTION, SEGMENT
+from optout.evidence.journal import Damage, Tip
+from optout.evidence.publisher import pending
+from optout.evidence.sealing import counts
+from optout.evidence.tlog import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from optout.evidence.checks import Evidence
+    from optout.evidence.report import Step
+
+
+def segments(evidence: Evidence, step: Step) -> None:
+    """Every segment is there, whole, in order, and gives the root hash of its manifest."""
+    listed = set()
+    for manifest, changes in manifests(evidence):
+        listed.add(manifest["file"])
+        _check_segment(evidence, step, manifest, changes)
+    for path in evidence.layout.segments.glob("*.parquet"):
+        if path.name not in listed:
+            step.fault(f"segments/{path.name}", "", "nobody logged this segment")
+    if evidence.store.directory.exists():
+        for path in (evidence.store.directory / "salts").glob("*.json"):
+            if f"{path.stem}.parquet" not in listed:
+                step.note(f"private/salts/{path.name} is of no logged segment; a crash may leave such a file")
+
+
+def journals(evidence: Evidence, step: Step) -> None:
+    """Each journal is whole, continues the last segment of its node, and is as long as its head says."""
+    ends = _ends(evidence)
+    heads = {path.stem for path in evidence.layout.directory.glob("*.head")}
+    nodes = {path.name[:-26] for path in evidence.layout.directory.glob("*.jsonl.zst")}
+    for node in sorted(heads | nodes | {node for node, tip in ends.items() if tip.chain != journal.GENESIS}):
+        _check_journal(evidence, step, node, ends.get(node, Tip(0, journal.GENESIS)))
+
+
+def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every row that can be read, with its file and place: segments first, then journals."""
+    for manifest, _ in manifests(evidence):
+        try:
+            table = segment.read(evidence.layout.segments / manifest["file"])
+        except EvidenceError:
+            continue
+        lines = table.select([name for name in table.column_names if name not in {"leaf", "mark", "url_c"}])
+        for at, row in enumerate(segment.rows_of(lines)):
+            yield f"segments/{manifest['file']}", f"row {at}", row
+    nodes = {path.name[:-26] for path in evidence.layout.directory.glob("*.jsonl.zst")}
+    for node in sorted(nodes):
+        try:
+            for place, row in journal.rows(evidence.layout.directory, node=node):
+                yield place.file, f"frame {place.frame} row {place.row}", row
+        except EvidenceError:
+            continue
+
+
+def manifests(evidence: Evidence) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Every segment's manifest, signed or pending, with what was done to the segment since."""
+    found = [entry for _, entry in evidence.of_type(SEGMENT)]
+    try:
+        waiting = [entry for _, entry in pending(evidence.layout) if entry["v"] == SEGMENT]
+    except EvidenceError:
+        waiting = []
+    known = {manifest["file"] for manifest in found}
+    found += [entry for entry in waiting if entry["file"] not in known]
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for entry in evidence.entries:
+        if entry["v"] in {REDACTION, PURGE}:
+            changes.setdefault(entry["file"], []).append(entry)
+    return [(manifest, changes.get(manifest["file"], [])) for manifest in found]
+
+
+def _check_segment(evidence: Evidence, step: Step, manifest: dict[str, Any], changes: list[dict[str, Any]]) -> None:
+    name, path = f"segments/{manifest['file']}", evidence.layout.segments / manifest["file"]
+    purged = any(change["v"] == PURGE for change in changes)
+    if purged:
+        if path.exists():
+            step.fault(name, "", "it was logged as purged and is still there")
+        return
+    if not path.exists():
+        step.fault(name, f"rows 0 to {manifest['rows'] - 1}", "the file is missing")
+        return
+    expected = _file_hash(step, name, manifest, changes)
+    changed = sha256(path.read_bytes()).hexdigest() != expected
+    try:
+        table = segment.read(path)
+    except EvidenceError as fault:
+        step.fault(name, f"rows 0 to {manifest['rows'] - 1}", f"the file cannot be read: {fault.place}")
+        return
+    before = step.fault_count
+    _check_rows(evidence, step, name, manifest, table)
+    if changed and step.fault_count == before:
+        step.fault(name, f"rows 0 to {manifest['rows'] - 1}", "the file does not have the hash that was logged")
+    _check_redacted(step, name, table, changes)
+    step.checked += table.num_rows
+
+
+def _file_hash(step: Step, name: str, manifest: dict[str, Any], changes: list[dict[str, Any]]) -> str:
+    """The hash that the file has after everything that was logged to have been done to it."""
+    expected = str(manifest["file_sha256"])
+    for change in changes:
+        if change["before"] != expected:
+            step.fault(name, "", "a redaction was logged of another file than this")
+        expected = change["after"]
+    return expected
+
+
+def _check_rows(evidence: Evidence, step: Step, name: str, manifest: dict[str, Any], table: pa.Table) -> None:
+    if table.num_rows != manifest["rows"]:
+        place = f"rows {min(table.num_rows, manifest['rows'])} to {max(table.num_rows, manifest['rows']) - 1}"
+        step.fault(name, place, f"{table.num_rows} rows instead of {manifest['rows']}")
+        return
+    try:
+        salts = evidence.store.salts(manifest["file"])
+        if salts is None:
+            step.gap(f"{name}: no salts, so the root hash cannot be derived")
+            return
+        leaves = segment.derive(table, salts)
+    except EvidenceError as fault:
+        step.fault(name, fault.place or "", fault.message)
+        return
+    for at, what in segment.row_faults(table, leaves, manifest["first_seq"]):
+        step.fault(name, f"row {at}", what)
+    if Tree(leaves).root.hex() != manifest["rows_root"]:
+        step.fault(name, f"rows 0 to {table.num_rows - 1}", "the rows do not have the root hash that was logged")
+    untouched = not table.num_rows or table.column("leaf").null_count == table.num_rows
+    if untouched and counts(table) != manifest["counts"]:
+        step.fault(name, f"rows 0 to {table.num_rows - 1}", "the effects are not as many as the manifest counts")
+
+
+def _check_redacted(step: Step, name: str, table: pa.Table, changes: list[dict[str, Any]]) -> None:
+    """Exactly the rows and URLs that were logged as redacted are gone."""
+    rows = {at for change in changes if change["v"] == REDACTION for at in change["rows"]}
+    urls = {at for change in changes if change["v"] == REDACTION for at in change["urls"]} - rows
+    gone = {at for at, leaf in enumerate(table.column("leaf").to_pylist()) if leaf is not None}
+    blank = {at for at, kept in enumerate(table.column("url_c").to_pylist()) if kept is not None}
+    for at in sorted((rows ^ gone) | (urls ^ blank)):
+        step.fault(name, f"row {at}", "what was redacted is not what was logged as redacted")
+
+
+def _ends(evidence: Evidence) -> dict[str, Tip]:
+    """Where the sealed rows of each node end."""
+    ends: dict[str, Tip] = {}
+    for manifest, _ in manifests(evidence):
+        chain = bytes.fromhex(manifest.get("chain", "")) or journal.GENESIS
+        ends[manifest["node"]] = Tip(manifest["first_seq"] + manifest["rows"], chain)
+    for _, entry in evidence.of_type(GAP):
+        end = entry["first_seq"] + entry["rows"]
+        if end > ends.get(entry["node"], Tip(0, b"")).next_seq:
+            ends[entry["node"]] = Tip(end, bytes.fromhex(entry.get("chain", "")) or journal.GENESIS)
+    return ends
+
+
+def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
+    passed = {tip.next_seq: tip.chain}
+    for path in journal.journal_files(evidence.layout.directory, node):
+        if int(path.name[-25:-10]) < tip.next_seq:
+            step.note(f"{path.name} has been sealed; a crash may leave such a file")
+            continue
+        for found in journal.check(path, tip):
+            if isinstance(found, Damage):
+                step.fault(path.name, f"frame {found.frame}", found.what)
+                return
+            tip = found.after
+            passed[tip.next_seq] = tip.chain
+            step.checked += len(found.lines)
+            for number, line in enumerate(found.lines):
+                _note_url(step, path.name, f"frame {found.index} row {number}", line)
+    head = journal.read_head(evidence.layout.directory, node)
+    if head is None:
+        step.fault(f"{node}.head", "", "the head is missing or damaged")
+    elif head.next_seq > tip.next_seq:
+        what = f"rows {tip.next_seq} to {head.next_seq - 1}, which were acknowledged, are missing"
+        step.fault(f"{node}.head", f"row {tip.next_seq}", what)
+    elif head.next_seq in passed and passed[head.next_seq] != head.chain and head.chain != journal.GENESIS:
+        step.fault(f"{node}.head", "", "the head does not belong to this journal")
+    elif head.next_seq not in passed and head.next_seq > min(passed):
+        step.fault(f"{node}.head", "", "the head does not stand at the end of a frame")
+    else:
+        step.checked += 1
+
+
+def _note_url(step: Step, file: str, place: str, line: bytes) -> None:
+    row = orjson.loads(line)
+    if "host" not in row:
+        step.fault(file, place, "the row has no host")
+
+
+def note_names(evidence: Evidence, file: str, place: str, row: dict[str, Any]) -> None:
+    """Remember which exchanges a row names."""
+    named = row.get("exchanges")
+    if isinstance(named, str) and named:
+        _count(evidence.lists, named, file, place)
+    fetched = row.get("fetch")
+    record = fetched.get("rec") if isinstance(fetched, dict) else None
+    if isinstance(record, str):
+        _count(evidence.records, record, file, place)
+
+
+def _count(names: dict[str, Named], name: str, file: str, place: str) -> None:
+    known = names.get(name)
+    if known is None:
+        names[name] = Named(file, place)
+    else:
+        known.count += 1

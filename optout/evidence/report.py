@@ -1,0 +1,132 @@
+"""What a verification found: numbered steps, each with its outcome and every fault with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_FAULTS = 100
+"""How many faults of a step are listed; all are counted."""
+
+
+class Outcome(StrEnum):
+    """What came of a step, best first."""
+
+    NOTHING = "nothing to check"
+    HOLDS = "holds"
+    INCOMPLETE = "cannot be checked"
+    FAILS = "fails"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it must be: the file, the place in it, and what is wrong."""
+
+    file: str
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{f' {self.place}' if self.place else ''}: {self.what}"
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of a verification while it goes on, and what it found.
+
+    Attributes:
+        number: counted from 1.
+        name: what is checked, as a sentence.
+        checked: how many things were looked at.
+        faults: what is wrong, up to `MOST_FAULTS`.
+        fault_count: how many faults there are.
+        gaps: what could not be looked at, and why.
+        notes: what a reader should know.
+    """
+
+    number: int
+    name: str
+    checked: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    fault_count: int = 0
+    gaps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def fault(self, file: str, place: str, what: str) -> None:
+        """Note something that is wrong."""
+        self.fault_count += 1
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(Fault(file, place, what))
+
+    def gap(self, what: str) -> None:
+        """Note something that could not be looked at."""
+        if len(self.gaps) < MOST_FAULTS:
+            self.gaps.append(what)
+
+    def note(self, what: str) -> None:
+        """Note something that a reader should know."""
+        self.notes.append(what)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of the step."""
+        if self.fault_count:
+            return Outcome.FAILS
+        if self.gaps:
+            return Outcome.INCOMPLETE
+        return Outcome.HOLDS if self.checked else Outcome.NOTHING
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The step for machines."""
+        return {
+            "number": self.number, "name": self.name, "outcome": str(self.outcome), "checked": self.checked,
+            "faults": [{"file": item.file, "place": item.place, "what": item.what} for item in self.faults],
+            "fault_count": self.fault_count, "gaps": self.gaps, "notes": self.notes,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A verification from its first step to its last."""
+
+    subject: str
+    steps: Sequence[Step]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome of all steps."""
+        order = list(Outcome)
+        return max((step.outcome for step in self.steps), key=order.index, default=Outcome.NOTHING)
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is wrong and everything could be looked at."""
+        return self.outcome in {Outcome.HOLDS, Outcome.NOTHING}
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Every listed fault."""
+        return [fault for step in self.steps for fault in step.faults]
+
+    @property
+    def text(self) -> str:
+        """The report for people."""
+        lines = [f"{self.subject}: {self.outcome}"]
+        for step in self.steps:
+            lines.append(f"{step.number:3}. {step.name}: {step.outcome} ({step.checked} checked)")
+            lines += [f"       {fault}" for fault in step.faults]
+            if step.fault_count > len(step.faults):
+                lines.append(f"       and {step.fault_count - len(step.faults)} more")
+            lines += [f"       not checked: {gap}" for gap in step.gaps]
+            lines += [f"       note: {note}" for note in step.notes]
+        return "\n".join(lines)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The report for machines."""
+        return {"subject": self.subject, "outcome": str(self.outcome), "steps": [step.json for step in self.steps]}

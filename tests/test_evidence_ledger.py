@@ -1,0 +1,267 @@
+"""A crawl's evidence from the first row to the signed log, through crashes, with several writers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import evidence_samples as samples
+import pyarrow as pa
+import pytest
+from evidence_samples import begin, decide, later
+
+from optout.errors import EvidenceError
+from optout.evidence import journal as journals
+from optout.evidence.ledger import EvidenceLog, TableLog
+from optout.evidence.report import Report
+from optout.evidence.rows import decision_row
+from optout.evidence.segment import table_of
+from optout.evidence.verify import verify
+
+
+def assert_valid(report: Report) -> None:
+    assert report.valid, report.text
+
+
+def step(report: Report, number: int):
+    return report.steps[number - 1]
+
+
+def rows_checked(report: Report) -> int:
+    return step(report, 8).checked + step(report, 9).checked - 1
+
+
+def test_a_small_crawl_verifies(tmp_path: Path) -> None:
+    samples.small(tmp_path)
+    report = verify(tmp_path, now=later(300))
+    assert_valid(report)
+    assert step(report, 8).checked == 22
+    assert len(list((tmp_path / "evidence" / "segments").iterdir())) == 3
+    assert not list((tmp_path / "evidence").glob("*.jsonl.zst"))
+    assert not list((tmp_path / "evidence" / "pending").iterdir())
+
+
+def test_a_running_crawl_verifies_with_its_journal(tmp_path: Path) -> None:
+    log = begin(tmp_path)
+    decide(log, 1, 5)
+    log.tick(later(61))
+    decide(log, 2, 4)
+    report = verify(tmp_path, now=later(100))
+    assert_valid(report)
+    assert rows_checked(report) == 9
+    log.close(later(120))
+
+
+def test_rows_are_sealed_when_there_are_enough(tmp_path: Path) -> None:
+    log = begin(tmp_path, rows_per_segment=4)
+    decide(log, 1, 9)
+    log.tick(later(1))
+    assert {path.name for path in (tmp_path / "evidence" / "segments").iterdir()} >= {
+        "n1-000000000000000.parquet",
+        "n1-000000000000004.parquet",
+    }
+    log.close(later(2))
+    assert_valid(verify(tmp_path))
+
+
+def test_the_log_beats_when_nothing_happens(tmp_path: Path) -> None:
+    log = begin(tmp_path)
+    log.tick(later(61))
+    size = (tmp_path / "evidence" / "checkpoint").read_text().split("\n")[1]
+    log.tick(later(600))
+    assert (tmp_path / "evidence" / "checkpoint").read_text().split("\n")[1] == size
+    log.tick(later(61 + 3601))
+    assert (tmp_path / "evidence" / "checkpoint").read_text().split("\n")[1] == str(int(size) + 1)
+    log.close(later(4000))
+    assert_valid(verify(tmp_path))
+
+
+def test_several_processes_share_a_log(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    second = begin(tmp_path, node="n2")
+    for round_ in range(3):
+        decide(first, 10 + round_, 3)
+        decide(second, 20 + round_, 3)
+        first.tick(later(61 + 61 * round_))
+        second.tick(later(61 + 61 * round_))
+    first.close(later(300))
+    decide(second, 30, 2)
+    second.close(later(310))
+    report = verify(tmp_path, now=later(400))
+    assert_valid(report)
+    assert step(report, 8).checked == 20
+
+
+def test_a_node_whose_writer_is_elsewhere_leaves_its_manifests(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    second = begin(tmp_path, node="n2")
+    decide(second, 1, 3)
+    second.close(later(10))
+    assert [path.name for path in (tmp_path / "evidence" / "pending").glob("segment-*")] == [
+        "segment-n2-000000000000000.parquet.json"
+    ]
+    first.close(later(20))
+    report = verify(tmp_path)
+    assert_valid(report)
+    assert step(report, 8).checked == 3
+
+
+def test_a_second_process_under_one_name_is_refused(tmp_path: Path) -> None:
+    log = begin(tmp_path)
+    with pytest.raises(EvidenceError, match="in use"):
+        begin(tmp_path)
+    log.close(later(1))
+
+
+def test_a_log_keeps_its_name(tmp_path: Path) -> None:
+    samples.small(tmp_path)
+    with pytest.raises(EvidenceError, match="cannot become"):
+        EvidenceLog(tmp_path / "evidence", node="n1", now=later(0), origin="other")
+    with pytest.raises(EvidenceError, match="cannot name"):
+        EvidenceLog(tmp_path / "new", node="n1", now=later(0), origin="with space")
+
+
+def test_a_row_without_url_has_no_host(tmp_path: Path) -> None:
+    log = begin(tmp_path)
+    log.add({"v": 1, "kind": "note", "text": "anything", "list": [1, None, {"a": True}], "purpose": None, "agent": 7})
+    log.add({"v": 1, "url": "not a url"})
+    log.close(later(1))
+    report = verify(tmp_path)
+    assert step(report, 8).checked == 2
+    assert not report.faults
+
+
+def test_tables_are_sealed_directly(tmp_path: Path) -> None:
+    rows = [
+        decision_row(
+            url=f"https://s{i % 7}.example/{i}", decided_at=later(i), stage="audit", agent="A", purpose="ai-train",
+            effect="permit", reason="silence", policy="", registry="", identity="", exchanges="",
+        ) | {"seq": i}
+        for i in range(100)
+    ]  # fmt: skip
+    log = TableLog(tmp_path, node="audit-1", now=later(0))
+    table = table_of(rows).drop_columns(["seq"])
+    assert log.append(table) == 0
+    assert log.append(pa.concat_tables([table] * 2)) == 100
+    with pytest.raises(EvidenceError, match="in use"):
+        TableLog(tmp_path, node="audit-1", now=later(0))
+    log.close(later(1))
+    report = verify(tmp_path)
+    assert not report.faults
+    assert step(report, 8).checked == 300
+    again = TableLog(tmp_path, node="audit-1", now=later(2))
+    assert again.next_seq == 300
+    again.close(later(3))
+
+
+def test_a_disk_that_refuses_stops_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = begin(tmp_path)
+    decide(log, 1, 3)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journals.os, "fsync", full)
+    with pytest.raises(EvidenceError, match="No space left"):
+        decide(log, 2, 3)
+    monkeypatch.undo()
+    log.add({"v": 1})
+    with pytest.raises(EvidenceError, match="stopped after an error"):
+        log.commit()
+    with pytest.raises(EvidenceError):
+        log.close(later(100))
+    log = begin(tmp_path)
+    log.close(later(200))
+    assert_valid(verify(tmp_path))
+
+
+class Power(BaseException):
+    """The machine stops here."""
+
+
+def _run(directory: Path) -> int:
+    """A crawl with everything that writes; give how many rows were acknowledged."""
+    done = 0
+    log = begin(directory, rows_per_segment=4)
+    try:
+        for site in range(3):
+            decide(log, site, 3, at=site)
+            done += 3
+            log.tick(later(61 * site + 61))
+        log.close(later(400))
+    finally:
+        log.release()
+    return done
+
+
+def test_a_crash_at_every_rename_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each of the moments at which a file gets its name, the machine stops; afterwards the log goes on."""
+    replace = Path.replace
+    countdown = [0]
+
+    def stopping(self: Path, target: Path) -> Path:
+        countdown[0] -= 1
+        if countdown[0] < 0:
+            raise Power
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", stopping)
+    stop, finished = 0, False
+    while not finished:
+        directory = tmp_path / str(stop)
+        countdown[0] = stop
+        try:
+            _run(directory)
+            finished = True
+        except Power:
+            countdown[0] = 10**9
+        countdown[0] = 10**9
+        before = verify(directory, now=later(900)) if (directory / "evidence" / "evidence.json").exists() else None
+        log = begin(directory, at=500, rows_per_segment=4)
+        decide(log, 9, 2, at=501)
+        log.close(later(600))
+        report = verify(directory, now=later(900))
+        assert not report.faults, f"stopped at {stop}: {report.text}\n{before and before.text}"
+        seqs = rows_checked(report)
+        assert seqs >= 2
+        stop += 1
+    assert stop > 30
+
+
+_CRAWL = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+import evidence_samples as samples
+log = samples.begin(Path(sys.argv[1]), rows_per_segment=7, at=time.time() - samples.NOW.timestamp())
+site = 0
+while True:
+    samples.decide(log, site, 5)
+    print(log.journal.tip.next_seq, flush=True)
+    site += 1
+    log.tick(samples.later(1e6 + 61 * site))
+"""
+
+
+def killed_crawl(directory: Path, rounds: int) -> int:
+    """Kill a crawl some rounds after it has begun; give how many rows it acknowledged."""
+    last = 0
+    command = [sys.executable, "-c", _CRAWL, str(directory), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for count, line in enumerate(process.stdout or ()):
+            last = int(line) if line.endswith("\n") else last
+            if count >= rounds:
+                process.kill()
+    return last
+
+
+def test_a_killed_crawl_loses_no_acknowledged_row(tmp_path: Path) -> None:
+    for rounds in (0, 3, 8):
+        acknowledged = killed_crawl(tmp_path, rounds)
+        report = verify(tmp_path)
+        assert not report.faults, report.text
+        assert rows_checked(report) >= acknowledged
+    log = begin(tmp_path)
+    log.close(later(10))
+    assert_valid(verify(tmp_path))
