@@ -59,13 +59,17 @@ class Gate:
         """
         self._guard.check(request)
         try:
-            return await self._inner.download_request(request)
-        except StopDownload:
-            # The exception holds the part of the response that has arrived, which nobody may look at.
-            denied = self._guard.stopped(request)
-            if denied is None:
+            response = await self._inner.download_request(request)
+        except StopDownload as stop:
+            # The exception would hand what has arrived of a denied page to the spider's errback.
+            if stop.response is None or not self._guard.was_stopped(request):
                 raise
-            raise denied from None
+            response = self._guard.conclude(request, stop.response)
+        except Exception as fault:
+            self._guard.failed(request, fault)
+            raise
+        self._guard.passed(request, response)
+        return response
 
     async def close(self) -> None:
         """Close the handler behind the gate."""

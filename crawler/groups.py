@@ -55,10 +55,18 @@ class Groups(Generic[Entry]):
         Raises:
             EvidenceError: writing has failed already.
         """
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         self._open.entries.append(entry)
         self._schedule()
+
+    def check(self) -> None:
+        """Make sure that writing has not failed.
+
+        Raises:
+            EvidenceError: it has.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     async def durable(self) -> None:
         """Wait until everything that was added before is on the disk.
@@ -66,8 +74,7 @@ class Groups(Generic[Entry]):
         Raises:
             EvidenceError: it will never be.
         """
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         group = self._open if self._open.entries else self._current
         if group is not None:
             waiting: Deferred[None] = Deferred()

@@ -8,8 +8,9 @@ headers and its page were decided on. A pass belongs to one request object and o
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
@@ -18,19 +19,20 @@ from scrapy.exceptions import IgnoreRequest, StopDownload
 from scrapy.utils.defer import deferred_from_coro
 
 from crawler import options
+from crawler.account import HEADERS, PAGE, REQUEST, Account
+from crawler.carriers import excerpt, header_fields
 from crawler.fetcher import SignalFetcher, pairs
 from crawler.ledger import Ledger
 from crawler.origins import Origins
-from crawler.outcome import OptedOut, judge
+from crawler.outcome import Judge, OptedOut
 from optout import engine
 from optout.errors import EvidenceError, MalformedUrl, OptoutError
-from optout.model import RESOURCE, Effect, Exchange
-from optout.policy import Mode
-from optout.signals import PROTOCOLS
+from optout.identity import Identity
+from optout.model import RESOURCE, Exchange
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from crawler.outcome import Outcome
     from optout.engine import Read
     from optout.evidence.canonical import JSON
-    from optout.model import Verdict
-    from optout.policy import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,7 @@ LOCAL = ("data:", "file:")
 UNWRITABLE = "evidence-unwritable"
 """The reason for which a spider is closed when its evidence cannot be written."""
 
-KEPT = "kept"
-"""The kind of row that says that a page was kept."""
-
-_REASONS_TOLD = 1_000
+_NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
 
 
@@ -88,14 +85,15 @@ class Guard:
         """
         self.options = chosen
         self._crawler = crawler
-        self._ledger = Ledger(chosen.directory, chosen.node, self._stop)
+        self._ledger = Ledger(chosen, self._stop)
+        self._account = Account(self._ledger, crawler)
         self._fetcher = SignalFetcher(crawler, chosen.limits)
-        self._origins = Origins(chosen, self._fetcher, self._ledger, self._count)
+        judge = Judge(chosen.policy, chosen.identity, self._ledger.identity)
+        self._origins = Origins(chosen, self._fetcher, self._ledger, judge, self._account.count)
         self._passes: WeakKeyDictionary[Request, Pass] = WeakKeyDictionary()
-        self._cleared: WeakKeyDictionary[Response, Pass] = WeakKeyDictionary()
+        self._cleared: WeakKeyDictionary[Response, None] = WeakKeyDictionary()
         self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
-        self._fields = _header_fields(chosen.policy)
-        self._told: set[tuple[str, str]] = set()
+        self._fields = header_fields(chosen.policy)
         self._agents: set[bytes] = set()
         self._stopping: Deferred[None] | None = None
         crawler.signals.connect(self._headers_received, signal=signals.headers_received)
@@ -114,19 +112,23 @@ class Guard:
             OptedOut: it may not.
             IgnoreRequest: nothing can be decided, or logged.
         """
-        site = await self._site(request.url, request)
-        outcome = site.outcome(site.compiled.decide(request.url))
-        self._record(request.url, "fetch", outcome)
+        url = request.url
+        site = await self._site(url, request)
+        outcome = site.decide(url)
         if not outcome.proceeds:
-            raise OptedOut(request.url, outcome)
-        given = self._passes[request] = Pass(request.url, site, outcome)
+            self._account.record(url, REQUEST, outcome, _NOT_FETCHED)
+            raise OptedOut(url, outcome)
+        given = self._passes[request] = Pass(url, site, outcome)
         return given
 
     async def _site(self, url: str, request: Request) -> Site:
         try:
+            self._ledger.check()
             origin = origin_of(url)
+        except EvidenceError as fault:
+            raise IgnoreRequest(str(fault)) from fault
         except MalformedUrl as fault:
-            self._count("reason/url.malformed")
+            self._account.count("reason/url.malformed")
             raise IgnoreRequest(str(fault)) from fault
         return self._origins.known(origin) or await self._origins.site(origin, request)
 
@@ -138,7 +140,7 @@ class Guard:
         """
         given = self._passes.get(request)
         if (given is None or given.url != request.url) and not self.is_exempt(request):
-            self._count("refused/undecided")
+            self._account.count("refused/undecided")
             logger.error("Refused %s: it came to the downloader without a decision", request)
             raise IgnoreRequest("it came to the downloader without a decision")
         self._look_at_agent(request)
@@ -147,13 +149,9 @@ class Guard:
         agent = request.headers.get(b"User-Agent") or b""
         if agent not in self._agents:
             self._agents.add(agent)
-            shown = type(self.options.identity)(self.options.identity.token, agent.decode("latin-1"))
+            shown = Identity(self.options.identity.token, agent.decode("latin-1"))
             if shown.poses_as_browser:
-                logger.warning(
-                    "The User-Agent %r does not name %s: whoever reads it cannot know whose rules apply",
-                    shown.header,
-                    shown.token,
-                )
+                logger.warning("The User-Agent %r does not name %s, or poses as a browser", shown.header, shown.token)
 
     # After the headers.
 
@@ -170,19 +168,54 @@ class Guard:
             return
         if self._fields.isdisjoint(headers):
             return
-        page = Exchange(request.url, RESOURCE, _PRESUMED_STATUS, pairs(headers))
+        page = Exchange(given.url, RESOURCE, _PRESUMED_STATUS, pairs(headers))
         if _points_to_documents(engine.read((page,), self.options.policy)):
             return
-        outcome = self._judge(given.site.compiled.decide(request.url, (page,)))
-        if not outcome.proceeds:
-            given.outcome, given.stopped = outcome, True
-            self._record(request.url, "headers", outcome)
+        if not given.site.judged(given.url, (page,)).proceeds:
+            given.stopped = True
             raise StopDownload
 
-    def stopped(self, request: Request) -> OptedOut | None:
-        """The reason for which the download of a request was stopped by its headers."""
+    def conclude(self, request: Request, response: Response) -> Response:
+        """Decide on a response whose download was stopped by its headers, now that its status is known.
+
+        An error or a redirect is not the work that the headers would reserve, and goes its way without a body.
+
+        Raises:
+            OptedOut: the headers reserve the page.
+            IgnoreRequest: the decision cannot be logged.
+        """
+        given = self._passes[request]
+        page = self._exchange(response)
+        outcome = given.site.judged(given.url, (page,))
+        if outcome.proceeds:
+            return response
+        self._account.record(given.url, HEADERS, outcome, self._fetched(response, page))
+        raise OptedOut(given.url, outcome)
+
+    def was_stopped(self, request: Request) -> bool:
+        """Whether the download of a request was stopped by its headers."""
         given = self._passes.get(request)
-        return OptedOut(given.url, given.outcome) if given is not None and given.stopped else None
+        return given is not None and given.stopped
+
+    def passed(self, request: Request, response: Response) -> None:
+        """Log a permitted request whose response nobody will inspect, because it only leads elsewhere.
+
+        Raises:
+            IgnoreRequest: it cannot be logged.
+        """
+        given = self._passes.get(request)
+        if given is not None and 300 <= response.status < 400:
+            self._account.record(given.url, REQUEST, given.outcome, self._fetched(response))
+
+    def failed(self, request: Request, fault: Exception) -> None:
+        """Log a permitted request that got no response.
+
+        Raises:
+            IgnoreRequest: it cannot be logged.
+        """
+        given = self._passes.get(request)
+        if given is not None and not given.stopped:
+            self._account.record(given.url, REQUEST, given.outcome, {"done": False, "error": type(fault).__name__})
 
     # After the body.
 
@@ -196,20 +229,55 @@ class Guard:
         given = self._passes.get(request)
         if given is None or given.url != request.url:
             given = await self.admit(request)
-        if response.url != request.url:
-            given = await self._moved(request, response, given)
-        if self._carries_signals(response):
-            exchange = self._exchange(response)
-            documents = await self._origins.documents(engine.read((exchange,), self.options.policy), request)
-            given.outcome = self._judge(given.site.compiled.decide(response.url, (exchange, *documents)))
-        self._record(response.url, "page", given.outcome, response)
-        if not given.outcome.proceeds:
-            raise OptedOut(response.url, given.outcome)
-        self._cleared[response] = given
+        if response.url != given.url:
+            given = await self._moved(request, response)
+        page = self._exchange(response) if self._carries_signals(response) else None
+        if page is not None:
+            documents = await self._origins.documents(engine.read((page,), self.options.policy), request)
+            grounds = self._keep((*given.site.exchanges, *documents)) if documents else given.site.digest
+            given.outcome = given.site.judged(given.url, (page, *documents), grounds)
+        self._let_on(response, given, page)
         action = self._postponed.pop(request, None) if self._postponed else None
         if action is not None:
             action(request)
         return response
+
+    async def _moved(self, request: Request, response: Response) -> Pass:
+        """A download handler that follows redirects by itself has been where nobody decided; decide now."""
+        site = await self._site(response.url, request)
+        given = Pass(response.url, site, site.decide(response.url))
+        if not given.outcome.proceeds:
+            self._let_on(response, given)
+        return given
+
+    def _let_on(self, response: Response, given: Pass, page: Exchange | None = None) -> None:
+        """Log the decision on a response, and let only a permitted one be seen."""
+        fetch = self._fetched(response, page)
+        if self.options.hash_bodies:
+            fetch["sha256"] = sha256(response.body).hexdigest()
+        self._account.record(given.url, PAGE, given.outcome, fetch)
+        if not given.outcome.proceeds:
+            raise OptedOut(given.url, given.outcome)
+        self._cleared[response] = None
+
+    def _fetched(self, response: Response, page: Exchange | None = None) -> dict[str, JSON]:
+        """What became of a request, for its row; `page` is archived where it has contributed to the decision."""
+        fetch: dict[str, JSON] = {"done": "cached" not in response.flags, "status": response.status}
+        if page is not None:
+            fetch["rec"] = self._keep_page(excerpt(page, self.options.policy))
+        return fetch
+
+    def _keep(self, exchanges: tuple[Exchange, ...]) -> str:
+        try:
+            return self._ledger.keep(exchanges)
+        except EvidenceError as fault:
+            raise IgnoreRequest(str(fault)) from fault
+
+    def _keep_page(self, page: Exchange) -> str:
+        try:
+            return self._ledger.keep_page(page)
+        except EvidenceError as fault:
+            raise IgnoreRequest(str(fault)) from fault
 
     def when_permitted(self, request: Request, action: Callable[[Request], None]) -> None:
         """Do something as soon as the response to a request has been permitted; never, if it is not.
@@ -218,23 +286,23 @@ class Guard:
         """
         self._postponed[request] = action
 
-    async def _moved(self, request: Request, response: Response, given: Pass) -> Pass:
-        """A download handler that follows redirects by itself has been where nobody decided; decide now."""
-        site = await self._site(response.url, request)
-        outcome = site.outcome(site.compiled.decide(response.url))
-        if not outcome.proceeds:
-            self._record(response.url, "page", outcome, response)
-            raise OptedOut(response.url, outcome)
-        return Pass(given.url, site, outcome)
-
     def _carries_signals(self, response: Response) -> bool:
         if not self._fields.isdisjoint(response.headers):
             return True
-        bare = Exchange(response.url, RESOURCE, response.status, body=response.body)
+        content_type = response.headers.get(b"Content-Type", b"")
+        typed = (("content-type", content_type.decode("latin-1")),) if content_type else ()
+        bare = Exchange(response.url, RESOURCE, response.status, typed, response.body)
         return engine.carries_signals(bare, self.options.policy)
 
     def _exchange(self, response: Response) -> Exchange:
-        return Exchange(response.url, RESOURCE, response.status, pairs(response.headers), response.body)
+        return Exchange(
+            url=response.url,
+            role=RESOURCE,
+            status=response.status,
+            headers=pairs(response.headers),
+            body=response.body,
+            fetched_at=datetime.now(UTC),
+        )
 
     # Before the spider.
 
@@ -251,78 +319,31 @@ class Guard:
         except MalformedUrl:
             site = None
         if site is None:
-            self._count("refused/undecided")
+            self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
-        outcome = self._judge(site.compiled.decide(response.url, (self._exchange(response),)))
-        self._record(response.url, "page", outcome, response)
-        if not outcome.proceeds:
-            raise OptedOut(response.url, outcome)
-        self._cleared[response] = Pass(response.url, site, outcome)
-
-    async def durable(self) -> None:
-        """Wait until every decision so far is on the disk.
-
-        Raises:
-            IgnoreRequest: it will never be.
-        """
-        try:
-            await self._ledger.durable()
-        except EvidenceError as fault:
-            raise IgnoreRequest(str(fault)) from fault
+        given = Pass(response.url, site, site.decide(response.url))
+        page = self._exchange(response) if self._carries_signals(response) else None
+        if page is not None:
+            given.outcome = site.judged(response.url, (page,))
+        self._let_on(response, given, page)
 
     def note_kept(self, url: str, record: str, digest: str) -> None:
-        """Log that a page was kept, by the identifier of its WARC record and the SHA-256 of its body.
+        """Log that a page was kept; see `Account.kept`."""
+        self._account.kept(url, record, digest)
 
-        Raises:
-            EvidenceError: it cannot be logged.
-        """
-        row: dict[str, JSON] = {
-            "v": 1,
-            "kind": KEPT,
-            "url": url,
-            "record": record,
-            "sha256": digest,
-            "t": time.time_ns() // 1000,
-        }
-        self._ledger.add(row)
-
-    # Logging and counting.
-
-    def _judge(self, verdict: Verdict) -> Outcome:
-        return judge(verdict, self.options.policy, self.options.identity)
-
-    def _record(self, url: str, stage: str, outcome: Outcome, response: Response | None = None) -> None:
-        row: dict[str, JSON] = {**outcome.row, "url": url, "stage": stage, "t": time.time_ns() // 1000}
-        if response is not None:
-            row["status"] = response.status
-            if self.options.hash_bodies:
-                row["sha256"] = self._exchange(response).digest
+    async def durable(self) -> bool:
+        """Wait until every decision so far is on the disk; False where it never will be."""
         try:
-            self._ledger.add(row)
-        except EvidenceError as fault:
-            raise IgnoreRequest(str(fault)) from fault
-        self._count(f"effect/{outcome.effect}")
-        self._count(f"reason/{outcome.reason}")
-        if outcome.effect is not Effect.PERMIT:
-            self._tell(url, outcome)
-
-    def _tell(self, url: str, outcome: Outcome) -> None:
-        """Say why a crawl comes back empty: aloud for the first URL of each origin and reason."""
-        about = (origin_of(url).text, outcome.reason)
-        if about in self._told or len(self._told) >= _REASONS_TOLD:
-            logger.debug("%s %s: %s", outcome.effect, url, outcome.reason)
-            return
-        self._told.add(about)
-        logger.info("%s %s: %s (further ones of this origin are logged as debug)", outcome.effect, url, outcome.reason)
-
-    def _count(self, name: str) -> None:
-        self._crawler.stats.inc_value(f"optout/{name}")
+            await self._ledger.durable()
+        except EvidenceError:
+            return False
+        return True
 
     # The end.
 
     def _stop(self, fault: EvidenceError) -> None:
         logger.critical("The crawl stops: %s", fault)
-        self._count("evidence/failed")
+        self._account.count("evidence/failed")
         self._stopping = deferred_from_coro(self._crawler.engine.close_spider_async(reason=UNWRITABLE))
 
     async def _spider_closed(self) -> None:
@@ -366,17 +387,6 @@ def guard_of(crawler: Crawler) -> Guard:
     if holder is None:
         raise OptoutError("the add-on is not switched on", mend='add "crawler.addon.OptOutAddon" to ADDONS')
     return holder.guard
-
-
-def _header_fields(policy: Policy) -> frozenset[bytes]:
-    """The header fields that any enforced or observed protocol reads, as Scrapy writes their names."""
-    names = (
-        name
-        for protocol in PROTOCOLS.values()
-        if policy.mode(protocol.name) is not Mode.OFF
-        for name in protocol.header_fields
-    )
-    return frozenset(name.title().encode("ascii") for name in names)
 
 
 def _points_to_documents(reads: Iterable[Read]) -> bool:

@@ -1,60 +1,78 @@
-"""The evidence of a crawl: signals in the archive first, then the rows that rest on them.
+"""The evidence of a crawl: exchanges in the archive first, then the rows that rest on them.
 
 When the disk refuses, whoever waits is told, nothing more is accepted, and the crawl is stopped.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.asyncio import run_in_thread
 
 from crawler.groups import Groups
-from optout.evidence.exchange_record import identifier_of
-from optout.evidence.journal import Journal
-from optout.evidence.warc import SignalArchive
+from optout.evidence.exchange_record import exchange_list, identifier_of, list_digest
+from optout.evidence.ledger import SEAL_SECONDS, EvidenceLog
 from optout.model import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
+    from crawler.options import Options
     from optout.errors import EvidenceError
-    from optout.evidence.canonical import JSON
+    from optout.identity import Identity
 
-    Row = Mapping[str, JSON]
+    # Canonical JSON; some values are fragments of it.
+    Row = Mapping[str, Any]
+    Exchanges = tuple[Exchange, ...]
 
 
 class Ledger:
     """The writing end of a crawl's evidence."""
 
-    def __init__(self, directory: Path, node: str, on_failure: Callable[[EvidenceError], None]) -> None:
-        """Open the archive and the journal.
+    def __init__(self, options: Options, on_failure: Callable[[EvidenceError], None]) -> None:
+        """Open the log and the archive, and put on record what is in force.
 
         Args:
-            directory: holds `signals/` and `evidence/`; created when missing.
-            node: the writer's name in both.
+            options: say where, under which name, as whom and under which policy.
             on_failure: called once when the disk refuses.
 
         Raises:
             EvidenceError: another process writes there, or the disk refuses already.
         """
-        self._archive = SignalArchive(directory / "signals", prefix=node)
+        self._ticked_at = datetime.now(UTC)
+        self._log = EvidenceLog(options.directory / "evidence", node=options.node, now=self._ticked_at)
         try:
-            self._journal = Journal(directory / "evidence", node=node)
+            self.identity = self._put_on_record(options)
         except BaseException:
-            self._archive.close()
+            self._log.release()
             raise
-        self._groups: Groups[Exchange | Row] = Groups(self._write, on_failure)
+        self._groups: Groups[Exchanges | Exchange | Row] = Groups(self._write, on_failure)
 
-    def keep(self, exchange: Exchange) -> str:
-        """Archive an exchange and give the identifier of its record.
+    def _put_on_record(self, options: Options) -> str:
+        policy, registry, agents = options.policy_texts
+        self._log.document("policy", [policy], self._ticked_at, options.policy.digest)
+        self._log.document("registry", [registry, agents], self._ticked_at, options.policy.registry_digest)
+        return self._log.document("identity", [_identity_text(options.identity)], self._ticked_at)
+
+    def keep(self, exchanges: Exchanges) -> str:
+        """Archive the exchanges that decisions rest on, and give the digest by which rows name them.
 
         Raises:
             EvidenceError: the disk has refused already.
         """
-        self._groups.add(exchange)
-        return identifier_of(exchange)
+        self._groups.add(exchanges)
+        return list_digest(exchange_list(exchanges))
+
+    def keep_page(self, page: Exchange) -> str:
+        """Archive what was seen of a page, and give the identifier of its record.
+
+        Raises:
+            EvidenceError: the disk has refused already.
+        """
+        self._groups.add(page)
+        return identifier_of(page)
 
     def add(self, row: Row) -> None:
         """Log a row.
@@ -63,6 +81,14 @@ class Ledger:
             EvidenceError: the disk has refused already.
         """
         self._groups.add(row)
+
+    def check(self) -> None:
+        """Make sure that rows can still be logged.
+
+        Raises:
+            EvidenceError: the disk has refused.
+        """
+        self._groups.check()
 
     async def durable(self) -> None:
         """Wait until everything so far is on the disk.
@@ -73,28 +99,33 @@ class Ledger:
         await self._groups.durable()
 
     async def close(self) -> None:
-        """Write what is open, seal the archive's last file, and let go of the files.
+        """Write what is open, seal and sign everything, and let go of the files.
 
         Raises:
             EvidenceError: the disk refuses.
         """
         try:
             await self._groups.durable()
-        finally:
-            await run_in_thread(self._close_files)
+        except BaseException:
+            await run_in_thread(self._log.release)
+            raise
+        await run_in_thread(self._log.close, datetime.now(UTC))
 
-    def _write(self, entries: list[Exchange | Row]) -> None:
-        rows = []
+    def _write(self, entries: list[Exchanges | Exchange | Row]) -> None:
         for entry in entries:
-            if isinstance(entry, Exchange):
-                self._archive.write(entry)
+            if isinstance(entry, tuple):
+                self._log.write_set(entry)
+            elif isinstance(entry, Exchange):
+                self._log.write(entry)
             else:
-                rows.append(entry)
-        self._archive.commit()
-        self._journal.append(rows)
+                self._log.add(entry)
+        self._log.commit()
+        now = datetime.now(UTC)
+        if (now - self._ticked_at).total_seconds() >= SEAL_SECONDS:
+            self._ticked_at = now
+            self._log.tick(now)
 
-    def _close_files(self) -> None:
-        try:
-            self._archive.close()
-        finally:
-            self._journal.close()
+
+def _identity_text(identity: Identity) -> bytes:
+    form = {"product_token": identity.token, "user_agent": identity.header}
+    return json.dumps(form, indent=2, sort_keys=True).encode() + b"\n"

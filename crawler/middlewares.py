@@ -85,6 +85,7 @@ class SpiderDoor(_Component):
         waited = False
         async for output in result:
             if not waited and not isinstance(output, Request):
-                await self._guard.durable()
+                if not await self._guard.durable():
+                    return
                 waited = True
             yield output

@@ -58,6 +58,7 @@ class Options:
 
     Attributes:
         policy: the policy in force on the day the crawl began.
+        policy_texts: the policy, registry and agent texts that it was made from.
         identity: who we are to rules and in requests.
         directory: where evidence and signals are written.
         node: the writer's name in the log and the archive.
@@ -67,6 +68,7 @@ class Options:
     """
 
     policy: Policy
+    policy_texts: tuple[bytes, bytes, bytes]
     identity: Identity
     directory: Path
     node: str
@@ -81,9 +83,11 @@ def read(settings: BaseSettings, spider_name: str) -> Options:
     Raises:
         OptoutError: a setting of ours cannot be used; the error names it.
     """
-    policy = policy_files.load(settings.get("OPTOUT_POLICY", policy_files.DEFAULT), as_of=datetime.now(UTC).date())
+    name = settings.get("OPTOUT_POLICY", policy_files.DEFAULT)
+    policy = policy_files.load(name, as_of=datetime.now(UTC).date())
     return Options(
         policy=policy,
+        policy_texts=policy_files.texts(name),
         identity=Identity(product_token(settings), settings.get("USER_AGENT") or ""),
         directory=Path(settings.get("OPTOUT_DIR") or DEFAULT_DIRECTORY),
         node=settings.get("OPTOUT_NODE") or re.sub(r"[^A-Za-z0-9._-]", "-", spider_name).lstrip("._-") or "crawl",

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from crawler.outcome import judge
 from crawler.single_flight import SingleFlight, together
 from optout import engine
 from optout.acquisition import plan
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from crawler.fetcher import SignalFetcher
     from crawler.ledger import Ledger
     from crawler.options import Options
-    from crawler.outcome import Outcome
-    from optout.model import Exchange, Verdict
+    from crawler.outcome import Judge, Outcome
+    from optout.model import Exchange
     from optout.urls import Origin
 
 UNREACHABLE_SECONDS = 30 * 60
@@ -55,18 +54,31 @@ class Site(_Dated):
     """An origin whose signals have been read, ready to decide on its URLs."""
 
     compiled: engine.CompiledOrigin
+    exchanges: tuple[Exchange, ...]
+    digest: str
+    judge: Judge
     _outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    def outcome(self, verdict: Verdict) -> Outcome:
-        """The outcome of a verdict; the same verdict, which the engine gives again and again, is judged once."""
+    def decide(self, url: str) -> Outcome:
+        """Decide on a URL by what its origin says; the engine gives the same verdict again and again, judged once."""
+        verdict = self.compiled.decide(url)
         known = self._outcomes.get(id(verdict))
         if known is not None and known.verdict is verdict:
             return known
-        ground = self.compiled.ground
-        outcome = judge(verdict, ground.policy, ground.identity)
+        outcome = self.judge.judge(verdict, url, self.digest)
         if len(self._outcomes) < _OUTCOMES_KEPT:
             self._outcomes[id(verdict)] = outcome
         return outcome
+
+    def judged(self, url: str, closer: Sequence[Exchange], grounds: str | None = None) -> Outcome:
+        """Decide on a URL with what is closer to the work than its origin.
+
+        Args:
+            url: what to decide on.
+            closer: the exchange of the page, and those of the documents that it points to.
+            grounds: the digest of the exchanges that it rests on besides the page; by default those of the origin.
+        """
+        return self.judge.judge(self.compiled.decide(url, closer), url, grounds or self.digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +110,12 @@ class _Recent(Generic[Key, Value]):
 class Origins:
     """Every origin that the crawl has met."""
 
-    def __init__(self, options: Options, fetcher: SignalFetcher, ledger: Ledger, count: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: Options, fetcher: SignalFetcher, ledger: Ledger, judge: Judge, count: Callable[[str], None]
+    ) -> None:
         """Look origins up with `fetcher`, keep what was seen in `ledger`, and count under the names of statistics."""
         self._options = options
+        self._judge = judge
         self._fetcher = fetcher
         self._ledger = ledger
         self._count = count
@@ -151,6 +166,9 @@ class Origins:
             exchanges += await self.documents(engine.read(exchanges, self._options.policy), request)
         site = Site(
             compiled=engine.compile(exchanges, self._options.policy, self._options.identity),
+            exchanges=tuple(exchanges),
+            digest=self._ledger.keep(tuple(exchanges)),
+            judge=self._judge,
             seen_at=seen_at,
             seconds=self._lifetime(exchanges),
         )
@@ -160,7 +178,6 @@ class Origins:
 
     async def _fetch(self, planned: plan.Planned, request: Request) -> Exchange:
         exchange = await self._fetcher.fetch(planned, request)
-        self._ledger.keep(exchange)
         self._count("signals/fetched")
         self._count(f"signals/{exchange.availability}")
         return exchange

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 from scrapy.exceptions import IgnoreRequest
 
+from optout.evidence.canonical import encode
+from optout.evidence.rows import VERSION, host_of, signal_fields
 from optout.model import Effect
 
 if TYPE_CHECKING:
@@ -14,13 +17,15 @@ if TYPE_CHECKING:
 
     from optout.evidence.canonical import JSON
     from optout.identity import Identity
-    from optout.model import Verdict
+    from optout.model import Decision, Signal, Verdict
     from optout.policy import Policy
 
 _STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 
 DECISION = "decision"
 """The kind of row that a decision is logged as."""
+
+_LONGEST_VALUE = 2_000
 
 ACCESS_REFUSED = "access.refused"
 """The reason where the agent is refused access and yet no purpose of the crawl is denied."""
@@ -34,13 +39,13 @@ class Outcome:
         verdict: what was decided.
         effect: the strictest of access and the crawl's purposes; anything but permit means no.
         reason: the reason code of that effect.
-        row: the part of the log row that every URL with this verdict has.
+        row: the fields that every log row on this verdict has.
     """
 
     verdict: Verdict
     effect: Effect
     reason: str
-    row: Mapping[str, JSON]
+    row: Mapping[str, object]
 
     @property
     def proceeds(self) -> bool:
@@ -57,29 +62,69 @@ class OptedOut(IgnoreRequest):
         self.outcome = outcome
 
 
-def judge(verdict: Verdict, policy: Policy, identity: Identity) -> Outcome:
-    """Judge a verdict for the purposes that the policy names as what the crawl is for."""
-    effect, reason = verdict.access, ACCESS_REFUSED
-    for purpose in policy.crawl_purposes:
-        decision = verdict.decision(purpose)
-        if _STRICTNESS[decision.effect] >= _STRICTNESS[effect]:
-            effect, reason = decision.effect, decision.reason
-    row = {**_row(verdict, identity), "effect": str(effect), "reason": reason}
-    return Outcome(verdict, effect, reason, row)
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges verdicts for the purposes that a policy names as what the crawl is for.
+
+    Attributes:
+        policy: the policy in force.
+        identity: who we are.
+        identity_digest: how the log names the document that says so.
+    """
+
+    policy: Policy
+    identity: Identity
+    identity_digest: str
+
+    def judge(self, verdict: Verdict, url: str, exchanges: str) -> Outcome:
+        """Judge a verdict.
+
+        Args:
+            verdict: what was decided.
+            url: a URL of the origin that it was decided on.
+            exchanges: the digest by which the log names what it rests on.
+        """
+        effect, reason = verdict.access, ACCESS_REFUSED
+        decisive: tuple[Signal, ...] = ()
+        for purpose in self.policy.crawl_purposes:
+            decision = verdict.decision(purpose)
+            if _STRICTNESS[decision.effect] >= _STRICTNESS[effect]:
+                effect, reason, decisive = decision.effect, decision.reason, decision.decisive
+        grounds = self._grounds(verdict, decisive)
+        judged = {"effect": str(effect), "reason": reason, "host": host_of(url), "exchanges": exchanges}
+        return Outcome(verdict, effect, reason, grounds | judged)
+
+    def _grounds(self, verdict: Verdict, decisive: tuple[Signal, ...]) -> dict[str, object]:
+        return {
+            "v": VERSION,
+            "kind": DECISION,
+            "agent": self.identity.token,
+            "purpose": " ".join(self.policy.crawl_purposes),
+            "policy": verdict.digests.policy,
+            "registry": verdict.digests.registry,
+            "identity": self.identity_digest,
+            "access": str(verdict.access),
+            "decisions": _fragment({str(decision.purpose): _decision(decision) for decision in verdict.decisions}),
+            "signals": _fragment([_signal(signal) for signal in dict.fromkeys(decisive)]),
+            "coverage": _fragment({carrier: str(found) for carrier, found in verdict.coverage.carriers}),
+        }
 
 
-def _row(verdict: Verdict, identity: Identity) -> dict[str, JSON]:
-    return {
-        "v": 1,
-        "kind": DECISION,
-        "agent": identity.token,
-        "policy": verdict.digests.policy,
-        "registry": verdict.digests.registry,
-        "access": str(verdict.access),
-        "decisions": {
-            str(decision.purpose): {"effect": str(decision.effect), "reason": decision.reason}
-            for decision in verdict.decisions
-        },
-        "coverage": {carrier: str(availability) for carrier, availability in verdict.coverage.carriers},
-        "exchanges": [{"url": url, "sha256": digest} for url, digest in verdict.digests.exchanges],
-    }
+def _decision(decision: Decision) -> dict[str, JSON]:
+    return {"effect": str(decision.effect), "reason": decision.reason}
+
+
+def _signal(signal: Signal) -> dict[str, JSON]:
+    """A signal as rows keep it; a stranger's undecodable bytes and endless text must not stop the log."""
+    return {name: _fit(value) for name, value in signal_fields(signal).items()}
+
+
+def _fit(value: JSON) -> JSON:
+    if not isinstance(value, str):
+        return value
+    return value[:_LONGEST_VALUE].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _fragment(value: JSON) -> orjson.Fragment:
+    """Canonical JSON, made once and shared by every row on the same verdict."""
+    return orjson.Fragment(encode(value))

@@ -6,15 +6,20 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crawler.guard import KEPT
+from pyarrow import parquet
+
+from crawler.account import KEPT, PAGE
 from crawler.outcome import DECISION
 from optout.errors import MalformedUrl
 from optout.evidence.journal import rows
+from optout.evidence.layout import Layout, parse_segment_name
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+_COUNTED = ("kind", "stage", "effect", "reason", "url")
 
 
 @dataclass
@@ -22,7 +27,7 @@ class Tally:
     """Decisions of one origin, or of all.
 
     Attributes:
-        asked: URLs that were decided on before a request.
+        asked: requests that were decided on.
         permitted: responses that were permitted after their body was read.
         kept: pages that were kept.
         refused: how many were not permitted, by stage (before the request, after headers, after body), effect and
@@ -40,11 +45,11 @@ class Tally:
             self.kept += 1
             return
         stage, effect = row["stage"], row["effect"]
-        self.asked += stage == "fetch"
+        self.asked += 1
         if effect != "permit":
             self.refused[stage, effect, row["reason"]] += 1
         else:
-            self.permitted += stage == "page"
+            self.permitted += stage == PAGE
 
     def json(self) -> dict[str, Any]:
         """The tally as an object."""
@@ -89,12 +94,20 @@ def read(directory: Path, node: str) -> Report:
     Raises:
         EvidenceError: the log is damaged.
     """
-    return of_rows(row for _, row in rows(directory / "evidence", node=node))
-
-
-def of_rows(found: Iterable[Mapping[str, Any]]) -> Report:
-    """Count rows."""
     report = Report()
-    for row in found:
+    for row in logged(directory / "evidence", node):
         report.add(row)
     return report
+
+
+def logged(evidence: Path, node: str) -> Iterator[Mapping[str, Any]]:
+    """What rows say that the report counts, from the sealed segments and from the journal after them."""
+    place = Layout(evidence)
+    sealed = 0
+    for path in sorted(place.segments.glob("*.parquet")):
+        name = parse_segment_name(path.name)
+        if name is not None and name[0] == node:
+            table = parquet.read_table(path, columns=list(_COUNTED))
+            sealed = max(sealed, name[1] + table.num_rows)
+            yield from table.to_pylist()
+    yield from (row for _, row in rows(evidence, node=node) if row["seq"] >= sealed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerRunner
 
+from optout.evidence import segment
 from optout.evidence.journal import rows
 
 if TYPE_CHECKING:
@@ -73,7 +74,16 @@ class Crawl:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [row for _, row in rows(self.directory / "evidence", node=NODE)]
+        """Every row of the log, in order, sealed or not."""
+        sealed: list[dict[str, Any]] = []
+        for path in sorted((self.directory / "evidence" / "segments").glob("*.parquet")):
+            sealed += segment.rows_of(segment.read(path))
+        journal = [row for _, row in rows(self.directory / "evidence", node=NODE)]
+        return sorted(sealed + journal, key=lambda row: row["seq"])
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["kind"] == "decision"]
 
 
 class Collect:

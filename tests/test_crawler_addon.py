@@ -14,6 +14,7 @@ from scrapy.http import HtmlResponse
 from crawler.outcome import OptedOut
 from optout.errors import EvidenceError
 from optout.evidence.journal import Journal, rows
+from optout.evidence.warc import ArchiveReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,9 @@ def site(simulator: Simulator) -> Origin:
 
 def _signals_first(origin: Origin) -> bool:
     """Whether every signal file was asked for before any page."""
-    signals = [seen.path in {"/robots.txt", "/ai.txt", "/trust.txt"} or "well-known" in seen.path for seen in origin.log]
+    signals = [
+        seen.path in {"/robots.txt", "/ai.txt", "/trust.txt"} or "well-known" in seen.path for seen in origin.log
+    ]
     return signals == sorted(signals, reverse=True) and signals[:1] == [True]
 
 
@@ -132,7 +135,7 @@ async def test_a_header_that_reserves_stops_the_download(site: Origin, tmp_path:
     done = await crawl(tmp_path, url)
     assert done.items == []
     assert site.sent("/big") < len(body) // 2
-    assert [row["stage"] for row in done.rows] == ["fetch", "headers"]
+    assert [row["stage"] for row in done.decisions] == ["headers"]
     assert isinstance(done.failures[url], OptedOut)
     assert not hasattr(done.failures[url], "response")
 
@@ -141,7 +144,7 @@ async def test_what_a_page_says_about_itself_counts(site: Origin, tmp_path: Path
     denied, open_page = site.page("/denied", RESERVED), site.page("/open", "<html><head></head></html>")
     done = await crawl(tmp_path, denied, open_page)
     assert done.urls == {open_page}
-    assert [row["stage"] for row in done.rows if row["url"] == denied] == ["fetch", "page"]
+    assert {row["url"]: row["stage"] for row in done.decisions} == {denied: "page", open_page: "page"}
     assert done.reasons[denied].startswith("tdmrep.")
 
 
@@ -296,7 +299,7 @@ async def test_every_decision_is_on_the_disk_before_its_item_comes_out(site: Ori
         logged.append([row["stage"] for row in found if row["url"] == item["url"]])
 
     await crawl(tmp_path, site.page("/a"), site.page("/b"), collect=look)
-    assert logged == [["fetch", "page"], ["fetch", "page"]]
+    assert logged == [["page"], ["page"]]
 
 
 async def test_a_row_says_why_on_what_grounds_and_under_which_policy(site: Origin, tmp_path: Path) -> None:
@@ -305,7 +308,12 @@ async def test_a_row_says_why_on_what_grounds_and_under_which_policy(site: Origi
     assert (row["effect"], row["reason"], row["access"]) == ("deny", "robots.group.disallow", "deny")
     assert row["decisions"]["ai-train"] == {"effect": "deny", "reason": "robots.group.disallow"}
     assert row["coverage"]["/robots.txt"] == "retrieved"
-    assert row["exchanges"][0]["url"] == site.url + "/robots.txt"
+    assert row["signals"][0]["value"] == "Disallow: /private"
+    archive = ArchiveReader(tmp_path / "signals")
+    listed = [archive.exchange(item["rec"]) for item in archive.listed(row["exchanges"])]
+    assert listed[0].url == site.url + "/robots.txt"
+    assert listed[0].body == HALF.encode()
+    assert ("User-Agent", "ExampleBot/1.0 (+https://bot.example/)") in listed[0].request_headers
     assert len(row["policy"]) == len(row["registry"]) == 64
     assert row["agent"] == "ExampleBot"
 
@@ -314,7 +322,7 @@ async def test_statistics_count_effects_reasons_and_origins(site: Origin, simula
     urls = [site.page("/a"), site.page("/private/b"), simulator.closed_port() + "/c"]
     done = await crawl(tmp_path, *urls)
     names = ["effect/permit", "effect/deny", "reason/robots.group.disallow", "origins/consulted", "origins/unreachable"]
-    assert [done.stat(f"optout/{name}") for name in names] == [2, 2, 1, 1, 1]
+    assert [done.stat(f"optout/{name}") for name in names] == [1, 2, 1, 1, 1]
 
 
 async def test_the_crawl_stops_when_its_evidence_cannot_be_written(
@@ -323,7 +331,7 @@ async def test_the_crawl_stops_when_its_evidence_cannot_be_written(
     def refuse(*_: object) -> int:
         raise EvidenceError("no space left on device")
 
-    monkeypatch.setattr(Journal, "append", refuse)
+    monkeypatch.setattr(Journal, "commit", refuse)
     done = await crawl(tmp_path, *(site.page(f"/{number}") for number in range(200)), CONCURRENT_REQUESTS=4)
     assert done.stat("finish_reason") == "evidence-unwritable"
     assert done.items == []

@@ -34,7 +34,7 @@ _EVERY_SECONDS = 0.5
 _PLAIN_EVERY_SECONDS = 10.0
 _COMPLETE = frozenset({"finished", "max-pages"})
 _ORIGINS_SHOWN = 40
-_WHEN = {"fetch": "before the request", "headers": "after the headers", "page": "after the body"}
+_WHEN = {"request": "before the request", "headers": "after the headers", "page": "after the body"}
 
 
 def add_parser(subparsers: _SubParsersAction[Any]) -> None:

@@ -1,0 +1,359 @@
+"""What the add-on costs a crawl: CPU inside its hooks over the crawl's CPU, and pages per CPU second beside Scrapy's.
+
+Use: python bench/crawl_overhead.py [--quick]
+
+A server in another process answers for eight hosts on loopback with pages of about 1 KB and of 67 KB, made from a
+seed. Each crawl is a process of its own: bare Scrapy, Scrapy with its robots middleware, and Scrapy with the add-on,
+all at CONCURRENT_ITEMS = 8, in interleaved rounds of which the medians are compared. A further run with the add-on
+has a stopwatch (thread CPU time) around everything of the add-on that Scrapy calls, the thread that writes evidence
+included; Scrapy's own cost of calling it is not in that figure, but is in the pages per second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from multiprocessing import Pipe, Process
+from pathlib import Path
+from statistics import median
+from time import process_time, thread_time
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+HOSTS = [f"127.0.0.{last}" for last in range(1, 9)]
+PATHS_PER_HOST = 1_000_000
+SMALL, LARGE = "small", "large"
+KINDS = ("bare", "robots", "addon")
+TARGET = 0.05
+SEED = 20261123
+
+
+# The site.
+
+
+def made_page(size: int, draw: random.Random) -> bytes:
+    """A news page: a head of the usual kind with a robots directive that reserves nothing, then paragraphs."""
+    words = ["court", "Minister", "rain", "harbour", "vote", "price", "school", "Tuesday", "river", "council", "said"]
+    metas = "".join(f'<meta property="og:item{number}" content="{draw.choice(words)}">\n' for number in range(size // 4_000))
+    links = "".join(f'<link rel="preload" href="/static/{number}.js" as="script">\n' for number in range(size // 8_000))
+    head = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Harbour vote delayed</title>\n'
+        '<meta name="robots" content="index, follow, max-image-preview:large">\n'
+        f'<meta name="viewport" content="width=device-width">\n{metas}{links}</head>\n<body>\n'
+    )
+    parts = [head]
+    length = len(head)
+    while length < size:
+        text = " ".join(draw.choice(words) for _ in range(40))
+        part = f'<div class="story"><h2><a href="/s/{length}">{text[:30]}</a></h2>\n<p>{text}.</p>\n</div>\n'
+        parts.append(part)
+        length += len(part)
+    return ("".join(parts) + "</body></html>\n").encode()
+
+
+def made_robots(draw: random.Random) -> bytes:
+    """Forty rules, a third with wildcards, none of which forbids what is asked for."""
+    lines = ["User-agent: *"]
+    for number in range(40):
+        lines.append(f"Disallow: /{'*/' if number % 3 == 0 else ''}{draw.choice(['admin', 'tmp', 'cart'])}/{number}/")
+    return "\n".join([*lines, "", "User-agent: GPTBot", "Disallow: /", ""]).encode()
+
+
+class Server(asyncio.Protocol):
+    """As much of an HTTP server as the bench needs, so that it takes little of the shared processors."""
+
+    answers: dict[bytes, bytes]
+    asked: Counter[bytes]
+    buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+            path = request.split(b" ", 2)[1]
+            kind = path[:3]
+            self.asked[kind if kind in {b"/s-", b"/l-"} else path] += 1
+            answer = self.answers.get(kind) or self.answers.get(path) or self.answers[b""]
+            self.transport.write(answer)  # type: ignore[attr-defined]
+
+
+def answer(status: str, kind: str, body: bytes) -> bytes:
+    """A whole response."""
+    head = f"HTTP/1.1 {status}\r\nServer: bench\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def serve(pipe: Any) -> None:  # noqa: ANN401 - one end of a pipe
+    """Serve until told to stop, then say how often each path was asked for."""
+    draw = random.Random(SEED)  # noqa: S311
+    Server.asked = Counter()
+    Server.answers = {
+        b"/s-": answer("200 OK", "text/html; charset=utf-8", made_page(1_000, draw)),
+        b"/l-": answer("200 OK", "text/html; charset=utf-8", made_page(67_000, draw)),
+        b"/robots.txt": answer("200 OK", "text/plain", made_robots(draw)),
+        b"": answer("404 Not Found", "text/plain", b"not here\n"),
+    }
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        first = await loop.create_server(Server, HOSTS[0], 0)
+        port = first.sockets[0].getsockname()[1]
+        for host in HOSTS[1:]:
+            await loop.create_server(Server, host, port)
+        pipe.send(port)
+        while True:
+            await loop.run_in_executor(None, pipe.recv)
+            pipe.send(dict(Server.asked))
+            Server.asked.clear()
+
+    import uvloop  # noqa: PLC0415 - in the server's process only
+
+    uvloop.run(run())
+
+
+# One crawl, in a process of its own.
+
+
+class Stopwatch:
+    """Thread CPU time inside functions, coroutines and asynchronous generators of the add-on."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def function(self, owner: Any, name: str) -> None:  # noqa: ANN401 - classes of the add-on
+        inner = getattr(owner, name)
+
+        def timed(*args: Any, **given: Any) -> Any:  # noqa: ANN401
+            begun = thread_time()
+            try:
+                return inner(*args, **given)
+            finally:
+                self.seconds[f"{owner.__name__}.{name}"] += thread_time() - begun
+
+        setattr(owner, name, timed)
+
+    def coroutine(self, owner: Any, name: str) -> None:  # noqa: ANN401
+        inner = getattr(owner, name)
+
+        async def timed(*args: Any, **given: Any) -> Any:  # noqa: ANN401
+            return await Steps(inner(*args, **given), self.seconds, f"{owner.__name__}.{name}", 1)
+
+        setattr(owner, name, timed)
+
+    def output(self, owner: Any) -> None:  # noqa: ANN401
+        """`process_spider_output`, without the spider's own time inside it."""
+        inner = owner.process_spider_output
+        label = f"{owner.__name__}.process_spider_output"
+
+        async def timed(component: Any, response: Any, result: Any) -> Any:  # noqa: ANN401
+            async def spider() -> Any:  # noqa: ANN401
+                while True:
+                    try:
+                        yield await Steps(anext(result), self.seconds, label, -1)
+                    except StopAsyncIteration:
+                        return
+
+            outputs = inner(component, response, spider())
+            while True:
+                try:
+                    yield await Steps(anext(outputs), self.seconds, label, 1)
+                except StopAsyncIteration:
+                    return
+
+        owner.process_spider_output = timed
+
+    def gate(self, owner: Any) -> None:  # noqa: ANN401
+        """`download_request`, without the inner handler's time inside it."""
+        self.coroutine(owner, "download_request")
+        label = f"{owner.__name__}.download_request"
+        make = owner.__init__
+
+        def init(component: Any, guard: Any, inner: Any) -> None:  # noqa: ANN401
+            make(component, guard, inner)
+            download = inner.download_request
+
+            async def timed(request: Any) -> Any:  # noqa: ANN401
+                return await Steps(download(request), self.seconds, label, -1)
+
+            inner.download_request = timed
+
+        owner.__init__ = init
+
+
+class Steps:
+    """An awaitable that adds the CPU time of each of its steps, or takes it off."""
+
+    def __init__(self, inner: Any, seconds: Counter[str], label: str, sign: int) -> None:  # noqa: ANN401
+        self.inner, self.seconds, self.label, self.sign = inner.__await__(), seconds, label, sign
+
+    def __await__(self) -> Any:  # noqa: ANN401
+        step, value = self.inner.send, None
+        while True:
+            begun = thread_time()
+            try:
+                waited = step(value)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                self.seconds[self.label] += self.sign * (thread_time() - begun)
+            try:
+                value = yield waited
+                step = self.inner.send
+            except BaseException as fault:  # noqa: BLE001 - handed on, as `await` does
+                step, value = self.inner.throw, fault
+
+
+def attach(watch: Stopwatch) -> None:
+    """Put the stopwatch around everything of the add-on that Scrapy or the evidence thread calls."""
+    from crawler import gate, groups, guard, ledger, middlewares  # noqa: PLC0415
+
+    watch.coroutine(middlewares.Entrance, "process_request")
+    watch.coroutine(middlewares.Inspection, "process_response")
+    watch.function(middlewares.SpiderDoor, "process_spider_input")
+    watch.output(middlewares.SpiderDoor)
+    watch.gate(gate.Gate)
+    watch.function(guard.Guard, "_headers_received")
+    watch.function(ledger.Ledger, "_write")
+    watch.coroutine(groups.Groups, "_commit")
+
+
+def child(kind: str, size: str, port: int, pages: int, timed: bool) -> None:  # noqa: FBT001 - one process, one call
+    """Crawl, and print what it took as JSON."""
+    from scrapy import Request, Spider  # noqa: PLC0415
+    from scrapy.crawler import CrawlerProcess  # noqa: PLC0415
+
+    watch = Stopwatch()
+    if timed:
+        attach(watch)
+
+    class Endless(Spider):
+        name = "bench"
+        number = 0
+        begun = 0.0
+        taken = 0.0
+
+        def one(self) -> Request:
+            self.number += 1
+            host = HOSTS[self.number % len(HOSTS)]
+            return Request(f"http://{host}:{port}/{size[0]}-{self.number * 7919 % PATHS_PER_HOST}/story.html")
+
+        async def start(self) -> Any:  # noqa: ANN401
+            self.begun = process_time()
+            for _ in range(64):
+                yield self.one()
+
+        def parse(self, response: Any) -> Any:  # noqa: ANN401
+            self.taken = process_time() - self.begun
+            if self.number < pages:
+                yield self.one()
+
+    settings = {
+        "CONCURRENT_ITEMS": 8,
+        "CONCURRENT_REQUESTS": 64,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 16,
+        "DOWNLOAD_DELAY": 0,
+        "LOG_LEVEL": "INFO",
+        "LOG_FILE": "/dev/null",
+        "REMOTE_CONTROL_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "ROBOTSTXT_OBEY": kind == "robots",
+        "USER_AGENT": "ExampleBot/1.0 (+https://bot.example/)",
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        if kind == "addon":
+            settings |= {"ADDONS": {"crawler.addon.OptOutAddon": 100}, "OPTOUT_DIR": directory}
+        process = CrawlerProcess(settings)
+        crawler = process.create_crawler(Endless)
+        process.crawl(crawler)
+        process.start()
+    stats = crawler.stats.get_stats()
+    answers = stats.get("downloader/response_status_count/200", 0)
+    print(json.dumps({"cpu": crawler.spider.taken, "hooks": watch.seconds, "fetched": answers}))
+
+
+# The comparison.
+
+
+def crawl(kind: str, size: str, port: int, pages: int, *, timed: bool = False) -> dict[str, Any]:
+    """Run one crawl in a process of its own."""
+    command = [sys.executable, __file__, "--child", kind, size, str(port), str(pages), str(int(timed))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{kind} {size} failed:\n{done.stderr[-3000:]}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def main(quick: bool) -> int:  # noqa: FBT001 - a switch of the command line
+    rounds, pages = (1, 700) if quick else (5, 2_000)
+    here, there = Pipe()
+    server = Process(target=serve, args=(there,), daemon=True)
+    server.start()
+    port = here.recv()
+    taken: dict[tuple[str, str], list[float]] = {}
+    shares: dict[str, list[float]] = {SMALL: [], LARGE: []}
+    hooks: dict[str, Counter[str]] = {SMALL: Counter(), LARGE: Counter()}
+    asked: dict[str, dict[bytes, int]] = {}
+    for _ in range(rounds):
+        for size in (SMALL, LARGE):
+            for kind in KINDS:
+                here.send("count")
+                here.recv()
+                done = crawl(kind, size, port, pages)
+                here.send("count")
+                asked[kind] = here.recv()
+                if asked[kind].get(f"/{size[0]}-".encode()) != pages:
+                    sys.exit(f"{kind} fetched {asked[kind]}, not {pages} pages: the programs do not do the same work")
+                taken.setdefault((kind, size), []).append(done["cpu"])
+            timed = crawl("addon", size, port, pages, timed=True)
+            shares[size].append(sum(timed["hooks"].values()) / timed["cpu"])
+            hooks[size].update({name: seconds / rounds / pages * 1e6 for name, seconds in timed["hooks"].items()})
+    return report(pages, taken, shares, hooks, asked)
+
+
+def report(
+    pages: int,
+    taken: dict[tuple[str, str], list[float]],
+    shares: dict[str, list[float]],
+    hooks: dict[str, Counter[str]],
+    asked: dict[str, dict[bytes, int]],
+) -> int:
+    figures: dict[str, Any] = {}
+    print(f"{'pages per CPU second':28} {'1 KB':>10} {'67 KB':>10}")
+    for kind in KINDS:
+        speeds = [pages / median(taken[kind, size]) for size in (SMALL, LARGE)]
+        print(f"{kind:28} {speeds[0]:10.0f} {speeds[1]:10.0f}")
+        figures |= {f"pages_per_cpu_second_{kind}_{size}": speed for size, speed in zip((SMALL, LARGE), speeds, strict=True)}
+    print(f"\n{'CPU inside hooks, us/page':28}")
+    for name in sorted(hooks[SMALL] | hooks[LARGE]):
+        print(f"{name:44} {hooks[SMALL][name]:8.1f} {hooks[LARGE][name]:8.1f}")
+    for size in (SMALL, LARGE):
+        figures[f"hooks_share_{size}"] = median(shares[size])
+        print(f"share of the crawl's CPU, {size}: {median(shares[size]):.4f} (target {TARGET})")
+    added = {kind: sum(asked[kind].values()) - pages for kind in KINDS}
+    figures["requests_added_per_origin"] = added["addon"] / len(HOSTS)
+    figures["requests_added_per_page"] = (added["addon"] - sum(
+        count for path, count in asked["addon"].items() if count == len(HOSTS)
+    )) / pages
+    print(f"requests added per origin: {figures['requests_added_per_origin']:.2f}, per page beyond that: "
+          f"{figures['requests_added_per_page']:.4f}; Scrapy's robots middleware adds {added['robots'] / len(HOSTS):.2f}")
+    figures["target"] = TARGET
+    figures["ok"] = all(median(shares[size]) <= TARGET for size in shares) and figures["requests_added_per_page"] == 0
+    print(json.dumps(figures))
+    return 0 if figures["ok"] else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), sys.argv[6] == "1")
+    else:
+        sys.exit(main("--quick" in sys.argv[1:]))
