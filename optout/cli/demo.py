@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MARK = ".optout-demo"
 _SIGNAL_FILES = ("/robots.txt", "/ai.txt", "/trust.txt", "/.well-known/")
-_STAGES = {"fetch": "before the request", "headers": "after the headers", "page": "after the body"}
+_STAGES = {"request": "before the request", "headers": "after the headers", "page": "after the body"}
 
 
 def add_parser(subparsers: _SubParsersAction[Any]) -> None:
