@@ -117,7 +117,7 @@ CLOCK = "import datetime\n\nNOW = datetime.datetime.now(tz=datetime.UTC)\n"
     ("path", "banned"),
     [
         ("optout/__init__.py", True),
-        ("optout/engine.py", True),
+        ("optout/engine/deciding.py", True),
         ("optout/signals/rsl.py", True),
         ("optout/syntax/xml.py", True),
         ("optout/acquisition/plan.py", True),

@@ -1,0 +1,108 @@
+"""Rules for other AI crawlers: reported apart from what binds us, and weighed only where a policy says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optout.engine.binding import Bound
+from optout.engine.precedence import ALL_PURPOSES, Ranked, Winner, most_octets
+from optout.engine.reading import ROBOTS
+from optout.model import Purpose, Scope, Signal, State, Statement, Strength, reserve
+from optout.policy import AgentClass, NamedAgents
+from optout.signals import PROTOCOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from optout.engine.reading import Read
+    from optout.identity import Identity
+    from optout.policy import Agent, Policy
+    from optout.protocol import Protocol
+
+    Refusals = Sequence[tuple[Agent, Bound]]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherAgents:
+    """Known AI agents that share one set of rules in an origin's robots.txt, and those rules in order."""
+
+    agents: tuple[Agent, ...]
+    ranked: Ranked
+
+
+def other_agents(reads: Sequence[Read], policy: Policy, identity: Identity) -> tuple[OtherAgents, ...]:
+    """The groups of robots.txt that name known AI agents other than us; agents of one group share its rules."""
+    if policy.named_agents is NamedAgents.IGNORE:
+        return ()
+    groups: dict[tuple[Statement, ...], list[Agent]] = {}
+    for item in reads:
+        if item.protocol.name != ROBOTS:
+            continue
+        for token in sorted(item.reading.addressed - {identity.key}):
+            if (agent := policy.agents.get(token)) is not None:
+                own = tuple(statement for statement in item.reading.statements if token in statement.agents)
+                groups.setdefault(own, []).append(agent)
+    protocol = PROTOCOLS[ROBOTS]
+    return tuple(
+        OtherAgents(
+            tuple(agents),
+            Ranked(tuple(sorted((_other(protocol, rule) for rule in own), key=most_octets)), ALL_PURPOSES),
+        )
+        for own, agents in groups.items()
+        if own
+    )
+
+
+def _other(protocol: Protocol, rule: Statement) -> Bound:
+    return Bound(protocol, rule, Scope.OTHER_AGENTS, advisory=False)
+
+
+def refused(groups: Iterable[OtherAgents], winner: Callable[[int, Ranked], int]) -> tuple[tuple[Agent, Bound], ...]:
+    """The other agents that are refused here, each with the rule that does it."""
+    refused = []
+    for number, group in enumerate(groups):
+        index = winner(number, group.ranked)
+        if index >= 0 and group.ranked.bounds[index].statement.refuses_access:
+            refused += [(agent, group.ranked.bounds[index]) for agent in group.agents]
+    return tuple(refused)
+
+
+def other_signals(others: Refusals) -> tuple[Signal, ...]:
+    """One signal a purpose for each rule that refuses other AI agents, naming them."""
+    named: dict[tuple[Bound, Purpose], list[str]] = {}
+    for agent, bound in others:
+        for purpose in agent.purposes:
+            named.setdefault((bound, purpose), []).append(agent.token)
+    return tuple(
+        Signal(
+            ROBOTS,
+            purpose,
+            State.RESERVED,
+            Scope.OTHER_AGENTS,
+            bound.statement.strength,
+            bound.statement.place,
+            f"{', '.join(sorted(tokens))}: {bound.statement.value}",
+        )
+        for (bound, purpose), tokens in sorted(
+            named.items(), key=lambda item: (item[0][0].rank, list(Purpose).index(item[0][1]))
+        )
+    )
+
+
+def inferred(others: Refusals, policy: Policy) -> list[Winner]:
+    """Under `named_agents = "reserve"`, two refused training crawlers reserve training for us, who are not named."""
+    if policy.named_agents is not NamedAgents.RESERVE:
+        return []
+    training = [(agent, bound) for agent, bound in others if agent.agent_class is AgentClass.TRAINING]
+    if len({agent.token for agent, _ in training}) < 2:
+        return []
+    first = min((bound for _, bound in training), key=lambda bound: bound.rank)
+    statement = Statement(
+        reason="robots.named-agents",
+        place=first.statement.place,
+        value=", ".join(sorted(agent.token for agent, _ in training)),
+        states=reserve(Purpose.AI_TRAIN),
+        strength=Strength.CONVENTION,
+    )
+    return [Winner(Bound(first.protocol, statement, Scope.OTHER_AGENTS, advisory=False), ALL_PURPOSES)]

@@ -1,0 +1,119 @@
+"""Step 1: every protocol reads the exchanges that are its own, and coverage says what could not be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from optout.model import ASSET, RESOURCE, Availability, Coverage
+from optout.policy import Mode
+from optout.protocol import Protocol, Registry
+from optout.signals import PROTOCOLS
+from optout.syntax.html_head import read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from optout.model import Exchange, Reading
+    from optout.policy import Policy
+
+    Documents = Mapping[tuple[str, str], Reading]
+
+ROBOTS = "robots-exclusion"
+ROBOTS_ROLE = "/robots.txt"
+SPEAKING = frozenset({RESOURCE, ASSET})
+"""Roles of exchanges that are the resource itself or stand inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one protocol read in one exchange."""
+
+    protocol: Protocol
+    exchange: Exchange
+    reading: Reading
+
+
+def read(exchanges: Iterable[Exchange], policy: Policy) -> tuple[Read, ...]:
+    """Let every protocol that is not switched off read the exchanges that are its own."""
+    return tuple(
+        Read(protocol, exchange, protocol.read(exchange))
+        for exchange in (_within_limit(exchange, policy) for exchange in exchanges)
+        for protocol in _readers(exchange.role)
+        if policy.mode(protocol.name) is not Mode.OFF
+    )
+
+
+@lru_cache(maxsize=256)
+def _readers(role: str) -> tuple[Protocol, ...]:
+    return tuple(protocol for protocol in PROTOCOLS.values() if role in protocol.roles)
+
+
+def _within_limit(exchange: Exchange, policy: Policy) -> Exchange:
+    """Cut a robots.txt at the last line end within the policy's limit (RFC 9309 section 2.5)."""
+    if exchange.role != ROBOTS_ROLE or len(exchange.body) <= policy.robots_limit:
+        return exchange
+    head = exchange.body[: policy.robots_limit]
+    end = max(head.rfind(b"\n"), head.rfind(b"\r")) + 1
+    return replace(exchange, body=head[:end], truncated=True)
+
+
+def carries_signals(exchange: Exchange, policy: Policy) -> bool:
+    """Whether a page can carry anything at all; False spares the readers, and never a signal.
+
+    Looks for the header fields and statuses that the enforced and observed protocols declare, and for elements in
+    which one of their words stands, however it is written.
+    """
+    fields, words, statuses = _screen(frozenset(name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF))
+    if exchange.status in statuses or any(name.lower() in fields for name, _ in exchange.headers):
+        return True
+    if not exchange.body:
+        return False
+    content_type = next((value for name, value in exchange.headers if name.lower() == "content-type"), None)
+    head = read_head(exchange.body, content_type, words=words)
+    return bool(head.metas or head.links or head.scripts or head.problems)
+
+
+@lru_cache(maxsize=16)
+def _screen(names: frozenset[str]) -> tuple[frozenset[str], frozenset[bytes], frozenset[int]]:
+    protocols = [PROTOCOLS[name] for name in sorted(names)]
+    return (
+        frozenset().union(*(protocol.header_fields for protocol in protocols)),
+        frozenset().union(*(protocol.page_words for protocol in protocols)),
+        frozenset().union(*(protocol.statuses for protocol in protocols)),
+    )
+
+
+def documents(reads: Iterable[Read]) -> Documents:
+    """The readings of documents that other exchanges point to, by the protocol that reads them and by URL."""
+    return {(item.protocol.name, item.exchange.url): item.reading for item in reads if is_document(item)}
+
+
+def is_document(item: Read) -> bool:
+    """Whether this is a document that speaks only through what points to it; nothing points to an imported list."""
+    role = item.exchange.role
+    return role not in SPEAKING and not role.startswith("/") and Registry(role) not in item.protocol.carriers
+
+
+def coverage(exchanges: Iterable[Exchange], policy: Policy) -> Coverage:
+    """What became of each well-known file that the policy's enforced protocols ask of an origin."""
+    seen = {exchange.role: exchange.availability for exchange in exchanges}
+    return Coverage(tuple((path, seen.get(path, Availability.NOT_CONSULTED)) for path in required_paths(policy)))
+
+
+def required_paths(policy: Policy) -> tuple[str, ...]:
+    """The well-known paths that the policy's enforced and observed protocols ask of every origin, robots.txt first."""
+    paths = dict.fromkeys(
+        path
+        for name, protocol in PROTOCOLS.items()
+        if policy.mode(name) is not Mode.OFF
+        for path in protocol.well_known
+    )
+    return tuple(sorted(paths, key=lambda path: (path != ROBOTS_ROLE, path)))
+
+
+def unreadable(reads: Iterable[Read]) -> tuple[tuple[str, Availability], ...]:
+    """The asset as a carrier that could not be reached, where metadata in it exists and cannot be read."""
+    lost = any(item.exchange.role == ASSET and not item.reading.valid for item in reads)
+    return ((ASSET, Availability.UNREACHABLE),) if lost else ()
