@@ -13,10 +13,11 @@ from optout.policy import AgentClass, NamedAgents
 from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from optout.engine.reading import Read
     from optout.identity import Identity
+    from optout.model import Reading
     from optout.policy import Agent, Policy
     from optout.protocol import Protocol
 
@@ -35,22 +36,40 @@ def other_agents(reads: Sequence[Read], policy: Policy, identity: Identity) -> t
     """The groups of robots.txt that name known AI agents other than us; agents of one group share its rules."""
     if policy.named_agents is NamedAgents.IGNORE:
         return ()
-    groups: dict[tuple[Statement, ...], list[Agent]] = {}
-    for item in reads:
-        if item.protocol.name != ROBOTS:
-            continue
-        for token in sorted(item.reading.addressed - {identity.key}):
-            if (agent := policy.agents.get(token)) is not None:
-                own = tuple(statement for statement in item.reading.statements if token in statement.agents)
-                groups.setdefault(own, []).append(agent)
+    groups = [
+        (agents, rules)
+        for item in reads
+        if item.protocol.name == ROBOTS
+        for agents, rules in _sharing(item.reading, policy.agents, identity.key)
+    ]
     protocol = PROTOCOLS[ROBOTS]
     return tuple(
         OtherAgents(
-            tuple(agents),
-            Ranked(tuple(sorted((_other(protocol, rule) for rule in own), key=most_octets)), ALL_PURPOSES),
+            agents, Ranked(tuple(sorted((_other(protocol, rule) for rule in rules), key=most_octets)), ALL_PURPOSES)
         )
-        for own, agents in groups.items()
-        if own
+        for agents, rules in groups
+    )
+
+
+def _sharing(
+    reading: Reading, known: Mapping[str, Agent], own_token: str
+) -> Iterable[tuple[tuple[Agent, ...], tuple[Statement, ...]]]:
+    """Known agents with a group in this file, together where the same statements address them.
+
+    Statements are gone through once and compared by their number: one file may name every agent there is.
+    """
+    tokens = (reading.addressed & known.keys()) - {own_token}
+    numbers: dict[str, list[int]] = {token: [] for token in sorted(tokens)}
+    for number, statement in enumerate(reading.statements):
+        for token in tokens.intersection(statement.agents):
+            numbers[token].append(number)
+    sharing: dict[tuple[int, ...], list[Agent]] = {}
+    for token, found in numbers.items():
+        sharing.setdefault(tuple(found), []).append(known[token])
+    return (
+        (tuple(agents), tuple(reading.statements[number] for number in found))
+        for found, agents in sharing.items()
+        if found
     )
 
 
