@@ -160,17 +160,16 @@ def _only_restricting(statements: Iterable[Statement]) -> Iterator[Statement]:
 def _rules(exchange: Exchange, fields: Iterable[Field]) -> tuple[list[Found], frozenset[str]]:
     body = exchange.body[:MAX_BYTES]
     file = robots_txt.parse(body, len(body))
-    addressed = frozenset(token for group in file.groups for token in _tokens(group)) - {EVERYONE}
+    everybody = frozenset(token for group in file.groups for token in _tokens(group)) | {EVERYONE}
     rules = [item for group in file.groups for item in _group(exchange.role, group)]
     found: list[Found] = list(rules)
     if rules and exchange.role != RULES_FILE:
         found = [Problem("ai-txt.misplaced", rules[0].place), *_only_restricting(rules)]
-    found += _without_agent(exchange.role, file)
+    found += _without_agent(exchange.role, file, everybody)
     groups = _groups_by_line(file, robots_blocks.set_apart(file, body))
     for field in fields:
-        agents = groups.get(field.line.number, addressed | {EVERYONE})
-        found += _dialect(exchange.role, field, agents)
-    return found, addressed
+        found += _dialect(exchange.role, field, groups.get(field.line.number, everybody))
+    return found, everybody - {EVERYONE}
 
 
 def _tokens(group: Group) -> frozenset[str]:
@@ -209,16 +208,12 @@ def _rule(role: str, record: Record, agents: frozenset[str]) -> Iterator[Stateme
         yield replace(rule, states=MINING, leniency=Leniency.WIDER_PURPOSES)
 
 
-def _without_agent(role: str, file: RobotsFile) -> Iterator[Found]:
+def _without_agent(role: str, file: RobotsFile, everybody: frozenset[str]) -> Iterator[Found]:
     """Refusals before any `User-agent` line: they address nobody by the letter, and everybody by their wish."""
     for record in file.orphans:
         if not record.allow and record.value.startswith(("/", "*")):
             yield Problem("ai-txt.rule-before-agent", Place(role, record.line, record.offset, "Disallow"))
-            yield from _only_restricting(_rule(role, record, _everybody(file)))
-
-
-def _everybody(file: RobotsFile) -> frozenset[str]:
-    return frozenset(token for group in file.groups for token in _tokens(group)) | {EVERYONE}
+            yield from _only_restricting(_rule(role, record, everybody))
 
 
 def _groups_by_line(file: RobotsFile, apart: frozenset[int]) -> dict[int, frozenset[str]]:
@@ -236,50 +231,55 @@ def _groups_by_line(file: RobotsFile, apart: frozenset[int]) -> dict[int, frozen
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
-    """The fields of a policy: those of the site, and those of each agent's block by product token."""
+    """The fields of a policy.
+
+    Attributes:
+        role: the file.
+        site: the fields of the site, by name.
+        blocks: those of each agent's block, by product token.
+        conditions: what is asked for in return, whoever trains.
+    """
 
     role: str
     site: Mapping[str, list[Field]]
     blocks: Mapping[str, Mapping[str, list[Field]]]
+    conditions: tuple[tuple[str, str], ...]
 
     @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
-        """What is asked for in return, whoever trains."""
-        return tuple(
-            (name, field.value)
-            for name, values in CONDITIONS.items()
-            for field in self.site.get(name, ())
-            if field.value and (not values or field.value.lower() in values)
-        )
+    def tokens(self) -> tuple[str, ...]:
+        """Everybody, and the agents that have a block."""
+        return (EVERYONE, *sorted(set(self.blocks) - {EVERYONE}))
 
-    def fields(self, token: str, name: str) -> list[Field]:
-        """The fields that count for an agent: of its own block, of the block for all agents, or of the site."""
-        for fields in (self.blocks.get(token, {}), self.blocks.get(EVERYONE, {}), self.site):
-            if found := fields.get(name):
-                return found
-        return []
+    def agents(self, name: str) -> list[tuple[list[Field], frozenset[str]]]:
+        """The fields of a name with the agents for whom they count; a thousand blocks may share the site's."""
+        shared: dict[int, tuple[list[Field], list[str]]] = {}
+        nothing: list[Field] = []
+        for token in self.tokens:
+            fields = self._fields(token, name) or nothing
+            shared.setdefault(id(fields), (fields, []))[1].append(token)
+        return [(fields, frozenset(tokens)) for fields, tokens in shared.values()]
+
+    def _fields(self, token: str, name: str) -> list[Field] | None:
+        """Those of the agent's own block, of the block for all agents, or of the site."""
+        places = (self.blocks.get(token, {}), self.blocks.get(EVERYONE, {}), self.site)
+        return next((fields[name] for fields in places if name in fields), None)
 
 
 def _policy(role: str, fields: Sequence[Field], version: Field) -> tuple[list[Found], frozenset[str]]:
     policy = _cut(role, fields)
-    addressed = frozenset(policy.blocks) - {EVERYONE}
-    statements = [item for token in (EVERYONE, *sorted(addressed)) for item in _agent_policy(policy, token)]
+    literal = role == POLICY_FILE and version.value == VERSION
+    statements = [*_training(policy), *_paths(policy), *_wider(policy)]
     found: list[Found] = list(_policy_problems(policy, fields))
-    if role == POLICY_FILE and version.value == VERSION and not policy.fields(EVERYONE, "training"):
-        # The draft's default is to deny (section 2.4).
-        without = [EVERYONE, *(token for token in sorted(addressed) if not policy.fields(token, "training"))]
-        default = _policy_statement(policy, EVERYONE, version, "default", TRAINING)
-        statements.append(replace(default, agents=tuple(without)))
-    if role != POLICY_FILE or version.value != VERSION:
-        code = "ai-txt.misplaced" if role != POLICY_FILE else "ai-txt.version"
-        found.append(Problem(code, _place(role, version)))
-        found += _only_restricting(statements)
+    if literal:
+        found += [*_default(policy, version), *statements]
     else:
-        found += statements
+        code = "ai-txt.misplaced" if role != POLICY_FILE else "ai-txt.version"
+        found += [Problem(code, _place(role, version)), *_only_restricting(statements)]
+    everybody = frozenset(policy.tokens)
     for field in fields:
         if field.name not in POLICY_FIELDS:
-            found += _dialect(role, field, addressed | {EVERYONE} if field.block is None else _token(field.block))
-    return found, addressed
+            found += _dialect(role, field, everybody if field.block is None else _token(field.block))
+    return found, everybody - {EVERYONE}
 
 
 def _cut(role: str, fields: Iterable[Field]) -> _Policy:
@@ -291,7 +291,13 @@ def _cut(role: str, fields: Iterable[Field]) -> _Policy:
         else:
             for token in _token(field.block):
                 blocks.setdefault(token, {}).setdefault(field.name, []).append(field)
-    return _Policy(role, site, blocks)
+    conditions = tuple(
+        (name, field.value)
+        for name, values in CONDITIONS.items()
+        for field in site.get(name, ())
+        if field.value and (not values or field.value.lower() in values)
+    )
+    return _Policy(role, site, blocks, conditions)
 
 
 def _token(agent: str) -> frozenset[str]:
@@ -312,45 +318,62 @@ def _policy_problems(policy: _Policy, fields: Iterable[Field]) -> Iterator[Probl
             yield Problem("ai-txt.indentation", _place(policy.role, field))
 
 
-def _agent_policy(policy: _Policy, token: str) -> Iterator[Statement]:
-    """What the fields of the policy state for one agent."""
-    if training := policy.fields(token, "training"):
-        strictest = min(training, key=_strictness)
-        value = strictest.value.lower()
-        if value in POLICY_VALUES and not (strictest.loose and value == "allow"):
-            yield from _training(policy, token, strictest, value)
+def _default(policy: _Policy, version: Field) -> Iterator[Statement]:
+    """Without a `Training` field the draft's default is to deny (section 2.4)."""
+    for fields, agents in policy.agents("training"):
+        if not fields:
+            yield _policy_statement(policy, agents, version, "default", TRAINING)
+
+
+def _strictest(fields: Iterable[Field]) -> tuple[Field, str]:
+    """Of contradicting fields the one that restricts most, with its value; an unknown value only undoes `allow`."""
+
+    def rank(field: Field) -> int:
+        value = field.value.lower()
+        known = POLICY_VALUES.index(value) if value in POLICY_VALUES else -1
+        return 2 * known if known >= 0 else 3 - 2 * (value in REFUSALS)
+
+    field = min(fields, key=rank)
+    return field, field.value.lower()
+
+
+def _training(policy: _Policy) -> Iterator[Statement]:
+    for fields, agents in policy.agents("training"):
+        if not fields:
+            continue
+        field, value = _strictest(fields)
+        if value == "deny":
+            yield _policy_statement(policy, agents, field, "deny", TRAINING)
         elif value in REFUSALS:
-            yield from _only_restricting([_policy_statement(policy, token, strictest, "deny", TRAINING)])
-        yield from _paths(policy, token, value)
-    yield from _wider(policy, token)
+            yield from _only_restricting([_policy_statement(policy, agents, field, "deny", TRAINING)])
+        elif value == "conditional" or (value == "allow" and policy.conditions):
+            offer = _policy_statement(policy, agents, field, "conditional", TRAINING)
+            yield replace(offer, conditions=policy.conditions)
+        elif value == "allow" and not field.loose:
+            yield _policy_statement(policy, agents, field, "allow", permit(Purpose.AI_TRAIN))
 
 
-def _strictness(field: Field) -> int:
-    value = field.value.lower()
-    return POLICY_VALUES.index(value) if value in POLICY_VALUES else -1
-
-
-def _training(policy: _Policy, token: str, field: Field, value: str) -> Iterator[Statement]:
-    conditions = policy.conditions
-    if value == "allow" and not conditions:
-        yield _policy_statement(policy, token, field, "allow", permit(Purpose.AI_TRAIN))
-    else:
-        verb = "deny" if value == "deny" else "conditional"
-        offered = conditions if value != "deny" else ()
-        yield replace(_policy_statement(policy, token, field, verb, TRAINING), conditions=offered)
-
-
-def _paths(policy: _Policy, token: str, value: str) -> Iterator[Statement]:
+def _paths(policy: _Policy) -> Iterator[Statement]:
     """The paths of a conditional policy. Beside another value they say nothing by the letter; a denial is a wish."""
+    conditional = frozenset(
+        token
+        for fields, agents in policy.agents("training")
+        if fields and _strictest(fields)[1] == "conditional"
+        for token in agents
+    )
+    others = frozenset(policy.tokens) - conditional
     for field in policy.site.get("training-deny", ()):
-        denied = replace(_policy_statement(policy, token, field, "deny", TRAINING), pattern=_glob(field.value))
         if field.value.startswith(("/", "*")):
-            yield from [denied] if value == "conditional" else _only_restricting([denied])
+            denied = replace(
+                _policy_statement(policy, conditional, field, "deny", TRAINING), pattern=_glob(field.value)
+            )
+            yield from ([denied] if conditional else [])
+            yield from _only_restricting([replace(denied, agents=others)] if others else [])
     for field in policy.site.get("training-allow", ()):
         exact = field.value.startswith(("/", "*")) and not set("?[]$") & set(field.value)
-        if value == "conditional" and exact and not policy.conditions:
+        if conditional and exact and not policy.conditions:
             pattern = field.value if field.value.endswith("*") else f"{field.value}$"
-            allowed = _policy_statement(policy, token, field, "allow", permit(Purpose.AI_TRAIN))
+            allowed = _policy_statement(policy, conditional, field, "allow", permit(Purpose.AI_TRAIN))
             yield replace(allowed, pattern=pattern)
 
 
@@ -359,22 +382,23 @@ def _glob(value: str) -> str:
     return re.split(r"[?\[$]", value, maxsplit=1)[0]
 
 
-def _wider(policy: _Policy, token: str) -> Iterator[Statement]:
+def _wider(policy: _Policy) -> Iterator[Statement]:
     """Refusals of other uses, which have no purpose of their own here."""
     for name, states in (("scraping", MINING), ("indexing", reserve(Purpose.AI_INPUT))):
-        for field in policy.fields(token, name):
-            if field.value.lower() == "deny":
-                statement = _policy_statement(policy, token, field, "deny", states)
+        for fields, agents in policy.agents(name):
+            denials = [field for field in fields if field.value.lower() == "deny"]
+            if denials:
+                statement = _policy_statement(policy, agents, denials[0], "deny", states)
                 yield replace(statement, leniency=Leniency.WIDER_PURPOSES)
 
 
-def _policy_statement(policy: _Policy, token: str, field: Field, verb: str, states: States) -> Statement:
+def _policy_statement(policy: _Policy, agents: frozenset[str], field: Field, verb: str, states: States) -> Statement:
     return Statement(
         f"ai-txt.policy.{verb}",
         _place(policy.role, field),
         field.line.text[:200],
         states,
-        (token,),
+        agents,
         strength=Strength.CONVENTION,
     )
 

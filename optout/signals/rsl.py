@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from optout.syntax.html_head import Head
-    from optout.syntax.robots_txt import AgentLine, Record, RobotsFile
+    from optout.syntax.robots_txt import AgentLine, Group, Record, RobotsFile
     from optout.syntax.rsl_document import Content, License, RslDocument, TokenList
 
     Purposes = frozenset[Purpose]
@@ -181,19 +181,29 @@ def _tokens(agents: Iterable[AgentLine]) -> frozenset[str]:
 def _addressed(file: RobotsFile, apart: frozenset[int]) -> list[tuple[Record, frozenset[str]]]:
     """Each `License` line with whom it addresses.
 
-    Inside a group these are the crawlers named above it: a later `User-agent` line begins a group of its own for
-    whoever reads `License` as a rule. A crawler that no such line addresses is addressed by those outside of groups,
+    Inside a group these are the crawlers named above it, for `License` is a rule, and a `User-agent` line behind a
+    rule begins a group of its own. A crawler that no such line addresses is addressed by those outside of groups,
     even where it has a group, which would free it of the rules for everybody.
     """
-    records = [record for record in file.records if record.field == "license"]
-    inside = {
-        record.line: _tokens(agent for agent in file.groups[record.group].agents if agent.line < record.line)
-        for record in records
-        if record.group is not None and record.line not in apart
-    }
+    inside = {line: agents for group in file.groups for line, agents in _served(group, apart)}
     everybody = _tokens(agent for group in file.groups for agent in group.agents) | {EVERYONE}
-    rest = everybody.difference(*inside.values())
-    return [(record, inside.get(record.line, rest)) for record in records]
+    rest = everybody.difference(*set(inside.values()))
+    return [(record, inside.get(record.line, rest)) for record in file.records if record.field == "license"]
+
+
+def _served(group: Group, apart: frozenset[int]) -> Iterator[tuple[int, frozenset[str]]]:
+    """The lines of the licences inside one group, with the crawlers that each of them serves."""
+    licenses = [record for record in group.others if record.field == "license" and record.line not in apart]
+    named = iter(group.agents)
+    agent = next(named, None)
+    tokens: frozenset[str] = frozenset()
+    for record in licenses:
+        run = []
+        while agent is not None and agent.line < record.line:
+            run.append(agent)
+            agent = next(named, None)
+        tokens = _tokens(run) if run else tokens
+        yield record.line, tokens
 
 
 def _robots_license(record: Record, base: str) -> Iterator[Found]:
@@ -453,14 +463,14 @@ class _Terms:
 def _terms(item: License, conditions: tuple[tuple[str, str], ...]) -> _Terms:
     """A licence by its lists of the type `usage`. Of two closed lists each closes what the other one opens."""
     permits = [_covered(one) for one in item.permits if one.type == "usage"]
-    words = [_slip(token.lower()) for one in item.permits if one.type == "usage" for token in one.tokens]
+    words = {token.lower() for one in item.permits if one.type == "usage" for token in one.tokens}
     prohibits = [_covered(one) for one in item.prohibits if one.type == "usage"]
     permitted = frozenset.intersection(*permits) if permits else None
     asked = (*item.conditions, *conditions)
     if prohibits and permitted is None:
         # A list of prohibitions alone infers nothing for the rest, not even an offer.
         asked = ()
-    return _Terms(permitted, frozenset().union(*prohibits), _slips(item), frozenset().union(*words), asked)
+    return _Terms(permitted, frozenset().union(*prohibits), _slips(item), frozenset().union(*map(_slip, words)), asked)
 
 
 def _covered(one: TokenList) -> Purposes:
@@ -509,7 +519,7 @@ def _slips(item: License) -> Purposes:
         if one.type not in ("usage", "user", "geo") and one.tokens[:1] not in NO:
             words += [one.type, *one.tokens]
     words += [one.type for one in item.permits if one.tokens[:1] in NO]
-    return frozenset().union(*(_slip(word.lower()) for word in words))
+    return frozenset().union(*(_slip(word) for word in {word.lower() for word in words}))
 
 
 def _slip(word: str) -> Purposes:
