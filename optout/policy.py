@@ -334,12 +334,20 @@ def parse(
             text, "reading", "robots_limit", get("reading", "robots_limit"), MINIMUM_ROBOTS_BYTES, 16_000_000
         ),
         max_age_hours=_whole(text, "crawl", "max_age_hours", get("crawl", "max_age_hours"), 1, MAXIMUM_AGE_HOURS),
-        crawl_purposes=_choices(text, "crawl", "purposes", get("crawl", "purposes"), Purpose),
+        crawl_purposes=_crawl_purposes(text, get("crawl", "purposes")),
         registry=registered,
         agents=parse_agents(agents, agents_source),
         digest=sha256(policy).hexdigest(),
         registry_digest=sha256(sha256(registry).digest() + sha256(agents).digest()).hexdigest(),
     )
+
+
+def _crawl_purposes(text: _Text, stated: object) -> tuple[Purpose, ...]:
+    """What the crawl is for; a crawl for nothing would be refused nothing."""
+    purposes = _choices(text, "crawl", "purposes", stated, Purpose)
+    if not purposes:
+        raise text.fault("crawl", "purposes", "no purpose in", f"name at least one of: {', '.join(Purpose)}")
+    return purposes
 
 
 def _considers(text: _Text, get: Callable[[str, str], object]) -> dict[Purpose, tuple[Purpose, ...]]:

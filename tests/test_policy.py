@@ -40,6 +40,7 @@ def test_the_letter_honours_nothing_beyond_it_and_the_default_everything():
         ('"agent-lists",', '"agent-list",', "'agent-list' is not a value of"),
         ('ai-train = ["tdm", "ai-train"]', 'ai-train = ["tdm"]', "its own purpose is missing"),
         ('purposes = ["ai-train"]', 'purposes = "ai-train"', "a list is needed"),
+        ('purposes = ["ai-train"]', "purposes = []", "no purpose in"),
         ("[crawl]", "[crawling]", "unknown table"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optout.engine.conclusion import STRICTNESS
-from optout.model import Decision, Effect, Purpose, Verdict
+from optout.model import Decision, Purpose, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,20 +17,13 @@ ACCESS_REFUSED = "access.refused"
 def overall(verdict: Verdict, purposes: Iterable[Purpose]) -> Decision:
     """The strictest of access and of the decisions for these purposes; anything but permit means no.
 
-    Returns:
-        The decision that decides; where access alone does, one for `tdm`, which stands for any use.
+    Args:
+        verdict: what was decided.
+        purposes: at least one; of equally strict decisions the last is given.
     """
     strictest = Decision(Purpose.TDM, verdict.access, ACCESS_REFUSED)
     for purpose in purposes:
         decision = verdict.decision(purpose)
         if STRICTNESS[decision.effect] >= STRICTNESS[strictest.effect]:
             strictest = decision
-    return (
-        strictest
-        if strictest.reason != ACCESS_REFUSED or strictest.effect is not Effect.PERMIT
-        else _permitted(verdict)
-    )
-
-
-def _permitted(verdict: Verdict) -> Decision:
-    return Decision(Purpose.TDM, verdict.access, "no-reservation")
+    return strictest
