@@ -82,4 +82,5 @@ def _check_object(value: Mapping[object, object]) -> None:
     for key, item in value.items():
         if type(key) is not str or not key.isascii():
             raise EvidenceError(f"the key {key!r} is not ASCII text")
-        _check(item)
+        if type(item) not in _SCALARS:
+            _check(item)

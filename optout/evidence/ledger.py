@@ -29,6 +29,7 @@ from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Description, Layout
 from optout.evidence.log import LogReader
 from optout.evidence.publisher import Index, Publisher, index_of, pending
+from optout.evidence.redaction import finish
 from optout.evidence.rows import completed, microseconds
 from optout.evidence.segment import ROWS
 from optout.evidence.warc import SignalArchive, describe, sealed_files
@@ -85,7 +86,8 @@ class EvidenceLog:
         self._documents: dict[str, str] = {}
         with ExitStack() as undo:
             undo.callback(self._publisher.close)
-            self._publisher.acquire()
+            if self._publisher.acquire():
+                finish(self.layout, self.store, self._publisher.index.redactions)
             start = _sealed_up_to(self.layout, node)
             self.journal = Journal(directory, node=node, rows_per_file=rows_per_segment, start=start)
             undo.callback(self.journal.close)
@@ -245,7 +247,8 @@ class TableLog:
         with ExitStack() as undo:
             undo.callback(self._lock.close)
             undo.callback(self._publisher.close)
-            self._publisher.acquire()
+            if self._publisher.acquire():
+                finish(self.layout, self.store, self._publisher.index.redactions)
             self.next_seq = _sealed_up_to(self.layout, node).next_seq
             undo.pop_all()
 

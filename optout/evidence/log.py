@@ -163,9 +163,18 @@ class LogWriter:
         return self.head.size + len(self._pending)
 
     @property
-    def unsigned(self) -> int:
-        """How many entries wait for the next checkpoint."""
-        return len(self._pending)
+    def unsigned(self) -> bool:
+        """Whether there is something for the next checkpoint: new entries, or a signature that a crash cut short."""
+        return bool(self._pending) or self._behind
+
+    def entries(self) -> Iterator[bytes]:
+        """Every entry, signed or not.
+
+        Raises:
+            EvidenceError: a bundle is missing or damaged.
+        """
+        yield from (data for _, data in LogReader(self._layout, self.head.size).entries())
+        yield from self._pending
 
     def append(self, entry: Mapping[str, JSON]) -> int:
         """Add an entry and give its index. It is durable after the next checkpoint.
@@ -203,7 +212,7 @@ class LogWriter:
         signed = self._sign(head, seconds)
         write_durably(self._layout.checkpoint, signed)
         self._remove_partial(self.head.size, head.size)
-        self.head, self._pending, self._fresh = head, [], {}
+        self.head, self._pending, self._fresh, self._behind = head, [], {}, False
         self._stored = LogReader(self._layout, head.size).nodes
         return signed
 
@@ -241,7 +250,8 @@ class LogWriter:
 
     def _recovered(self) -> TreeHead:
         """The largest tree that was signed, held against the checkpoint and the tiles that are there."""
-        heads = [head for head in (self._store.signed(), self._published()) if head is not None]
+        published = self._published()
+        heads = [head for head in (self._store.signed(), published) if head is not None]
         if not heads:
             mend = "restore signed.json in the private directory from a copy"
             raise EvidenceError(f"nobody knows what was signed in {self._layout.directory}", mend=mend)
@@ -254,6 +264,7 @@ class LogWriter:
         if self._store.signed() != largest:
             self._store.remember(largest)
         self._set_aside(largest.size)
+        self._behind = published != largest and largest.size > 0
         return largest
 
     def _set_aside(self, size: int) -> None:

@@ -160,6 +160,17 @@ def preimages(table: pa.Table, url_salts: Sequence[bytes | None]) -> list[bytes]
     return lines
 
 
+def url_commitment(table: pa.Table, salts: Salts, at: int) -> bytes | None:
+    """What a row holds in place of its URL; None for a row without one, or with it redacted already."""
+    url, salt = table.column("url")[at].as_py(), salts.salt(2 * at + 1)
+    return None if url is None or salt is None else commitment(url, salt)
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """A row from its canonical form."""
+    return dict(orjson.loads(line))
+
+
 def commitment(url: str, salt: bytes) -> bytes:
     """What a sealed row holds in place of its URL."""
     return sha256(salt + url.encode()).digest()

@@ -440,6 +440,29 @@ class ArchiveReader:
         except (ValueError, TypeError) as fault:
             raise EvidenceError(f"the list {digest} is no list", place=f"{found.file} byte {found.offset}") from fault
 
+    def raw_exchange(self, identifier: str) -> tuple[bytes, ...]:
+        """The records of an exchange as they stand in their files: the answer, its request, and the body's holder.
+
+        Raises:
+            EvidenceError: one is not archived.
+        """
+        answer = self.located(identifier)
+        holder = () if answer.record.kind != "revisit" else (self.holder(identifier),)
+        return tuple(self._raw(item) for item in (answer, self.request(identifier), *holder))
+
+    def raw_list(self, digest: str) -> bytes:
+        """The record of a list of exchanges as it stands in its file.
+
+        Raises:
+            EvidenceError: it is not archived.
+        """
+        return self._raw(self.located(list_identifier(digest)))
+
+    def _raw(self, located: Located) -> bytes:
+        with (self._directory / located.file).open("rb") as file:
+            file.seek(located.offset)
+            return file.read(located.length)
+
 
 def record_fault(record: Record) -> str | None:
     """What is wrong with a record by itself; `pair_fault` looks at what belongs together."""

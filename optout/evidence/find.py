@@ -1,0 +1,47 @@
+"""Finding rows: by URL or host, in sealed segments, without reading all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from optout.evidence.rows import host_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optout.evidence.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a row is: the segment's file and the place of its leaf, and when it was decided in microseconds."""
+
+    file: str
+    at: int
+    t: int
+
+
+def by_url(layout: Layout, url: str) -> list[Found]:
+    """The rows about a URL, the newest first."""
+    return _found(layout.segments, "host = ? and url = ?", [host_of(url), url])
+
+
+def by_host(layout: Layout, host: str) -> list[Found]:
+    """The rows about a host in SURT form, the newest first."""
+    return _found(layout.segments, "host = ?", [host])
+
+
+def _found(directory: Path, where: str, values: list[str]) -> list[Found]:
+    files = [str(path) for path in sorted(directory.glob("*.parquet"))]
+    if not files:
+        return []
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select filename, file_row_number, t from read_parquet(?, filename=true, file_row_number=true) "  # noqa: S608 - the condition is one of the two above
+            f"where {where} order by t desc, seq desc",
+            [files, *values],
+        ).fetchall()
+    return [Found(name.rsplit("/", 1)[-1], int(at), int(t or 0)) for name, at, t in rows]
