@@ -123,7 +123,12 @@ def opened(before: Mapping[Purpose, State], after: Mapping[Purpose, State]) -> l
     return [purpose for purpose in Purpose if before[purpose] is State.RESERVED and after[purpose] is State.PERMITTED]
 
 
-def rewrites_a_value(mutant: Mutant) -> bool:
-    """Whether the damage made the one digit 1 of a reservation a 0, which leaves a sound file that says 0."""
+def is_sound_again(mutant: Mutant) -> bool:
+    """Whether the damage left a sound file that says something else.
+
+    That is so where the one digit 1 of a reservation became a 0, and where a PDF was cut at the end of an older
+    revision. No reader can tell such a file from one that was meant so.
+    """
     pairs = zip(mutant.original, mutant.data, strict=False)
-    return len(mutant.original) == len(mutant.data) and (ord("1"), ord("0")) in pairs
+    rewritten = len(mutant.original) == len(mutant.data) and (ord("1"), ord("0")) in pairs
+    return rewritten or (mutant.kind == "truncate" and mutant.data.rstrip().endswith(b"%%EOF"))

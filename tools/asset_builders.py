@@ -254,7 +254,9 @@ def pdf(change: Callable[[pikepdf.Pdf], None], encryption: pikepdf.Encryption | 
     with pikepdf.new() as document:
         document.add_blank_page(page_size=(72, 72))
         change(document)
-        document.save(out, deterministic_id=encryption is None, encryption=encryption or False)
+        document.save(
+            out, fix_metadata_version=False, deterministic_id=encryption is None, encryption=encryption or False
+        )
     return out.getvalue()
 
 

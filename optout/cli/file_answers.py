@@ -50,7 +50,8 @@ class Inspector:
 
     def __init__(self, policy: str, as_of: date, reader: FileReader) -> None:
         self._reader = reader
-        self._origin = engine.compile((), policy_files.load(policy, as_of=as_of), Identity(options.DEFAULT_TOKEN))
+        self._policy = policy_files.load(policy, as_of=as_of)
+        self._origin = engine.compile((), self._policy, Identity(options.DEFAULT_TOKEN))
         self._known: dict[tuple[object, ...], _Outcome] = {}
 
     def answer(self, name: str) -> Answer:
@@ -63,7 +64,7 @@ class Inspector:
             return _answer(name, found.media_type, _SILENT, (), ())
         if any(exchange.role != ASSET for exchange in found.exchanges):
             return self.decided(name, found)
-        reads = engine.read(found.exchanges, self._origin.ground.policy)
+        reads = engine.read(found.exchanges, self._policy)
         key = tuple(map(_stated, reads))
         if key not in self._known:
             if len(self._known) >= _KEPT:

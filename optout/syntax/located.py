@@ -131,11 +131,13 @@ class Source:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return the bytes at an offset; fewer than `length` only at the end of the file."""
-        end = offset + length
+        end = min(offset + length, self.size)
         if self._stream is None or end <= len(self.head):
             return self.head[offset:end]
+        if offset >= end:
+            return b""
         self._stream.seek(offset)
-        return self._stream.read(length)
+        return self._stream.read(end - offset)
 
     def exactly(self, offset: int, length: int, where: str = "") -> bytes:
         """Return `length` bytes at an offset.

@@ -7,6 +7,7 @@ older revisions, metadata of single objects and the information dictionary do no
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 
 import pikepdf
@@ -16,6 +17,7 @@ from optout.syntax.located import MAX_PACKET, Fault, Findings, Slot, Source, Unr
 
 _MANIFEST = pikepdf.Name("/C2PA_Manifest")
 _TAIL = 2048
+_END = re.compile(rb"startxref\s+\d{1,20}\s+%%EOF[\0\s]*\Z")
 _MAX_FILES = 256
 _MAX_FILTERED = 64 * 1024
 """Bytes before unpacking of a stream whose filters have no limit of ours; they unpack to a thousandfold at most."""
@@ -42,13 +44,12 @@ _FAILURES = (pikepdf.PdfError, pikepdf.DataDecodingError, ValueError, TypeError,
 
 
 def _is_cut(source: Source) -> bool:
-    """Whether something stands behind the last end mark, as the rest of an update that was lost would."""
-    tail = source.read(max(source.size - _TAIL, 0), _TAIL)
-    return bool(tail[tail.rfind(b"%%EOF") + 5 :].strip(b"\0 \t\r\n")) or b"%%EOF" not in tail
+    """Whether the file ends otherwise than with its last revision, as what is left of an update would."""
+    return _END.search(source.read(max(source.size - _TAIL, 0), _TAIL)) is None
 
 
 def _catalog(pdf: pikepdf.Pdf, found: Findings) -> None:
-    metadata = pdf.Root.get("/Metadata")
+    metadata = _entry(pdf.Root, "/Metadata")
     if isinstance(metadata, pikepdf.Stream):
         _metadata(metadata, found)
     if any(_is_manifest(entry) for entry in _associated(pdf)):
@@ -87,11 +88,17 @@ def _is_plain_flate(filters: pikepdf.Object) -> bool:
 
 def _associated(pdf: pikepdf.Pdf) -> list[pikepdf.Object]:
     """The file specifications that may be the manifest: associated files of the catalog, and embedded files."""
-    associated = pdf.Root.get("/AF", pikepdf.Array())
-    listed = list(associated)[:_MAX_FILES] if isinstance(associated, pikepdf.Array) else []
-    names = pdf.Root.get("/Names", pikepdf.Dictionary())
-    embedded = names.get("/EmbeddedFiles", pikepdf.Dictionary()).get("/Names", pikepdf.Array())
-    return listed + list(embedded)[: 2 * _MAX_FILES]
+    embedded = _entry(_entry(pdf.Root, "/Names"), "/EmbeddedFiles")
+    return _items(_entry(pdf.Root, "/AF")) + _items(_entry(embedded, "/Names"))
+
+
+def _entry(parent: pikepdf.Object | None, name: str) -> pikepdf.Object | None:
+    """An entry of a dictionary; None where there is none, or the parent is something else."""
+    return parent.get(name) if isinstance(parent, pikepdf.Dictionary) else None
+
+
+def _items(array: pikepdf.Object | None) -> list[pikepdf.Object]:
+    return list(array[:_MAX_FILES]) if isinstance(array, pikepdf.Array) else []
 
 
 def _is_manifest(entry: pikepdf.Object) -> bool:

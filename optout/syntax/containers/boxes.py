@@ -16,6 +16,7 @@ from optout.syntax.located import MAX_DEPTH, MAX_STEPS, Fault, Findings, Slot, S
 _XMP_UUID = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
 _C2PA_UUID = bytes.fromhex("D8FEC3D61B0E483C92975828877EC481")
 _MAX_BROTLI = 1024 * 1024
+_ESSENTIAL = frozenset((b"moov", b"moof", b"meta", b"jxlc", b"jxlp"))
 _ENTERED = frozenset((b"moov", b"udta"))
 
 
@@ -30,7 +31,9 @@ class Box:
 
 def walk(source: Source, found: Findings) -> None:
     """Look at every top-level box, because `moov` and `uuid` may stand at the end."""
+    whole = False
     for box in boxes(source, 0, source.size):
+        whole = whole or box.kind in _ESSENTIAL
         if box.kind == b"uuid":
             _uuid(source, box, found)
         elif box.kind == b"moov":
@@ -39,6 +42,9 @@ def walk(source: Source, found: Findings) -> None:
             heif.walk(source, box.start, box.end, found)
         elif box.kind in _JXL:
             _JXL[box.kind](source, box, found)
+    if not whole:
+        # Cut between two boxes, a file shows no other sign of what is missing.
+        raise Unreadable(Fault.TRUNCATED, source.size, "box")
 
 
 def boxes(source: Source, start: int, end: int) -> Iterator[Box]:

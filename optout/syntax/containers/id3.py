@@ -20,9 +20,9 @@ _CARRIERS = _GEOB | {b"PRIV"}
 
 def walk(source: Source, found: Findings) -> None:
     """Look at every frame of the tag at the start of the file, if there is one."""
-    head = source.read(0, 10)
-    if not head.startswith(b"ID3"):
+    if not source.head.startswith(b"ID3"):
         return
+    head = source.exactly(0, 10, "ID3")
     version, flags, length = head[3], head[5], synchsafe(head[6:10])
     if version not in {2, 3, 4}:
         raise Unreadable(Fault.UNSUPPORTED, 3, "ID3")

@@ -12,6 +12,9 @@ from optout.syntax.located import MAX_STEPS, Fault, Findings, Slot, Source, Unre
 
 _XMP = frozenset((b"XMP ", b"_PMX"))
 _FORMS = frozenset((b"RIFF", b"RF64", b"BW64"))
+_STREAMED = 0x7FFF0000
+"""Sizes from here on are what writers put down who did not know how long the file would be."""
+
 _OPEN_ENDED = 0xFFFFFFFF
 
 
@@ -26,15 +29,15 @@ def walk(source: Source, found: Findings) -> None:
 
 def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, offset of the data and its length."""
-    position, wide = 0, 0
+    position, wide, promised = 0, 0, 0
     for _ in range(MAX_STEPS):
         head = source.read(position, 8)
         if len(head) < 8:
-            # One padding byte, or none, may be left.
-            _check_rest(head, position)
+            _check_end(source, position, promised)
             return
         name, length = head[:4], int.from_bytes(head[4:], "little")
         if name in _FORMS:
+            promised = position + 8 + length if length < _STREAMED else 0
             position += 12
             continue
         if not name.isascii() or not name.decode("ascii").isprintable():
@@ -50,6 +53,7 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     raise Unreadable(Fault.TOO_MANY_PARTS, position, "chunk")
 
 
-def _check_rest(rest: bytes, position: int) -> None:
-    if rest.strip(b"\0"):
-        raise Unreadable(Fault.TRUNCATED, position, "chunk")
+def _check_end(source: Source, position: int, promised: int) -> None:
+    """Behind the last chunk nothing but padding may be left, and no form may have promised more."""
+    if promised > source.size or source.read(position, 8).strip(b"\0"):
+        raise Unreadable(Fault.TRUNCATED, position, "form")
