@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from scrapy.exceptions import IgnoreRequest
+from scrapy.utils.asyncio import call_later
 
 from optout.errors import EvidenceError
 from optout.evidence.rows import VERSION, host_of
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scrapy.crawler import Crawler
+    from scrapy.utils.asyncio import CallLaterResult
 
     from crawler.ledger import Ledger
     from crawler.outcome import Outcome
@@ -30,6 +33,7 @@ KEPT = "kept"
 """The kind of row that says that a page was kept."""
 
 _REASONS_TOLD = 1_000
+_STATISTICS_SECONDS = 0.1
 
 
 class Account:
@@ -37,8 +41,10 @@ class Account:
 
     def __init__(self, ledger: Ledger, crawler: Crawler) -> None:
         self._ledger = ledger
-        self._crawler = crawler
+        self._stats = crawler.stats
         self._told: set[tuple[str, str]] = set()
+        self._counts: Counter[str] = Counter()
+        self._timer: CallLaterResult | None = None
 
     def record(self, url: str, stage: str, outcome: Outcome, fetch: Mapping[str, JSON]) -> None:
         """Log a decision.
@@ -56,8 +62,10 @@ class Account:
             self._ledger.add({**outcome.row, "url": url, "stage": stage, "t": _now(), "fetch": fetch})
         except EvidenceError as fault:
             raise IgnoreRequest(str(fault)) from fault
-        self.count(f"effect/{outcome.effect}")
-        self.count(f"reason/{outcome.reason}")
+        for counter in outcome.counters:
+            self._counts[counter] += 1
+        if self._timer is None:
+            self._timer = call_later(_STATISTICS_SECONDS, self.flush)
         if not outcome.proceeds:
             self._tell(url, outcome)
 
@@ -72,9 +80,18 @@ class Account:
             {"v": VERSION, "kind": KEPT, "t": _now(), "host": host_of(url), "url": url, "stage": KEPT, "fetch": fetch}
         )
 
+    def flush(self) -> None:
+        """Bring Scrapy's statistics up to date; a call for every page would cost more than the decision's row."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for counter, count in self._counts.items():
+            self._stats.inc_value(counter, count)
+        self._counts.clear()
+
     def count(self, name: str) -> None:
         """Count something under a name of ours in Scrapy's statistics."""
-        self._crawler.stats.inc_value(f"optout/{name}")
+        self._stats.inc_value(f"optout/{name}")
 
     def _tell(self, url: str, outcome: Outcome) -> None:
         """Say why a crawl comes back empty: aloud for the first URL of each origin and reason."""

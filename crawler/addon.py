@@ -18,7 +18,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler import cache, gate, options
 from crawler.guard import LOCAL, GuardHolder
-from crawler.middlewares import Entrance, Inspection, SpiderDoor
+from crawler.middlewares import Entrance, Inspection, ItemDoor, SpiderDoor
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -27,6 +27,8 @@ BEHIND_DECOMPRESSION = 585
 """Between Scrapy's decompression (590) and its following of meta refresh (580)."""
 
 NEXT_TO_ENGINE = 10
+
+BEFORE_ALL_PIPELINES = -1_000
 
 _ROBOTS_PLACE = 100
 _PRIORITY = SETTINGS_PRIORITIES["addon"]
@@ -45,6 +47,7 @@ class OptOutAddon(GuardHolder):
         _replace_robots_middleware(settings)
         settings.setdefault_in_component_priority_dict("DOWNLOADER_MIDDLEWARES", Inspection, BEHIND_DECOMPRESSION)
         settings.setdefault_in_component_priority_dict("SPIDER_MIDDLEWARES", SpiderDoor, NEXT_TO_ENGINE)
+        settings.setdefault_in_component_priority_dict("ITEM_PIPELINES", ItemDoor, BEFORE_ALL_PIPELINES)
         _put_gates(settings)
         _hold_back_cache(settings)
 

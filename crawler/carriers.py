@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from optout.policy import Mode
 from optout.signals import PROTOCOLS
+from optout.syntax.encoding import sniff
 from optout.syntax.html_head import read_head
+from optout.syntax.html_search import collect, compile_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scrapy.http import Headers, Response
 
     from optout.model import Exchange
     from optout.policy import Policy
     from optout.protocol import Protocol
 
 
-def header_fields(policy: Policy) -> frozenset[bytes]:
-    """The header fields that protocols read, as Scrapy writes their names."""
-    return frozenset(name.title().encode("ascii") for protocol in _read(policy) for name in protocol.header_fields)
+class Screen:
+    """Tells at a glance whether a response can carry a signal; most cannot.
+
+    It looks for the header fields and statuses that the protocols of a policy read, and for tags in which one of
+    their words may stand. It never overlooks anything; whatever it takes for a signal is read properly.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        protocols = tuple(_read(policy))
+        self._fields = frozenset(name.title().encode("ascii") for item in protocols for name in item.header_fields)
+        self._statuses = frozenset().union(*(item.statuses for item in protocols))
+        self.words = frozenset().union(*(item.page_words for item in protocols))
+        self._compiled = compile_words(self.words)
+
+    def finds_field(self, headers: Headers) -> bool:
+        """Whether one of the header fields is there."""
+        return not self._fields.isdisjoint(headers)
+
+    def finds(self, response: Response) -> bool:
+        """Whether a header field, the status or a tag may be a signal."""
+        return response.status in self._statuses or self.finds_field(response.headers) or self._finds_tag(response)
+
+    def _finds_tag(self, response: Response) -> bool:
+        body = response.body
+        if not body:
+            return False
+        content_type = response.headers.get(b"Content-Type")
+        form = sniff(body, None if content_type is None else content_type.decode("latin-1"))
+        # In an encoding that hides its tags, a page is read as every reader would.
+        return form.opaque or bool(self._compiled.candidates(body, collect(body)))
 
 
-def excerpt(page: Exchange, policy: Policy) -> Exchange:
+def excerpt(page: Exchange, words: frozenset[bytes]) -> Exchange:
     """A page up to the end of its last element that speaks; of a page that speaks only in its headers, no body.
 
     That is enough to repeat the decision, and no more of the work than that.
     """
     content_type = next((value for name, value in page.headers if name.lower() == "content-type"), None)
-    head = read_head(page.body, content_type, words=_words(frozenset(protocol.name for protocol in _read(policy))))
+    head = read_head(page.body, content_type, words=words)
     starts = [meta.offset for meta in head.metas] + [link.offset for link in head.links]
     ends = [page.body.find(b">", start) for start in starts]
     if head.scripts:
@@ -41,8 +71,3 @@ def excerpt(page: Exchange, policy: Policy) -> Exchange:
 
 def _read(policy: Policy) -> Iterator[Protocol]:
     return (protocol for protocol in PROTOCOLS.values() if policy.mode(protocol.name) is not Mode.OFF)
-
-
-@lru_cache(maxsize=16)
-def _words(names: frozenset[str]) -> frozenset[bytes]:
-    return frozenset().union(*(PROTOCOLS[name].page_words for name in names))

@@ -79,7 +79,9 @@ class SignalFetcher:
 
     def owns(self, request: Request) -> bool:
         """Whether this is a request of ours for a signal file, for the URL it was made for."""
-        ticket = request.meta.get(_TICKET) if self._tickets else None
+        if not self._tickets:
+            return False
+        ticket = request.meta.get(_TICKET)
         return isinstance(ticket, _Ticket) and ticket in self._tickets and ticket.url == request.url
 
     async def fetch(self, planned: Planned, like: Request | None = None) -> Exchange:

@@ -6,16 +6,17 @@ Whoever must not act before an entry is on the disk waits for the group that it 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from scrapy.utils.asyncio import call_later, run_in_thread
-from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
+from scrapy.utils.asyncio import call_later, is_asyncio_available, run_in_thread
+from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 
 from optout.errors import EvidenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scrapy.utils.asyncio import CallLaterResult
 
@@ -28,7 +29,26 @@ Entry = TypeVar("Entry")
 class _Group(Generic[Entry]):
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.waiting: list[Deferred[None]] = []
+        self._futures: list[asyncio.Future[None]] = []
+        self._deferreds: list[Deferred[None]] = []
+
+    def written(self) -> Awaitable[None]:
+        """Something to wait for. Many wait for each group, and a bare future costs a fifth of a Deferred made one."""
+        if is_asyncio_available():
+            future = asyncio.get_running_loop().create_future()
+            self._futures.append(future)
+            return future
+        deferred: Deferred[None] = Deferred()
+        self._deferreds.append(deferred)
+        return deferred
+
+    def end(self, fault: EvidenceError | None) -> None:
+        """Tell all who wait that the group is on the disk, or that it will never be."""
+        for future in self._futures:
+            if not future.done():
+                future.set_result(None) if fault is None else future.set_exception(fault)
+        for deferred in self._deferreds:
+            deferred.callback(None) if fault is None else deferred.errback(fault)
 
 
 class Groups(Generic[Entry]):
@@ -77,9 +97,7 @@ class Groups(Generic[Entry]):
         self.check()
         group = self._open if self._open.entries else self._current
         if group is not None:
-            waiting: Deferred[None] = Deferred()
-            group.waiting.append(waiting)
-            await maybe_deferred_to_future(waiting)
+            await group.written()
 
     def _schedule(self) -> None:
         if self._current is not None:
@@ -103,15 +121,14 @@ class Groups(Generic[Entry]):
             self._fail(fault if isinstance(fault, EvidenceError) else EvidenceError(f"cannot write: {fault!r}"), group)
             return
         self._current = None
-        for waiting in group.waiting:
-            waiting.callback(None)
+        group.end(None)
         if self._open.entries:
             self._schedule()
 
     def _fail(self, fault: EvidenceError, group: _Group[Entry]) -> None:
         self._failure = fault
-        waiting = group.waiting + self._open.waiting
+        failed = (group, self._open)
         self._current, self._open = None, _Group()
-        for waiter in waiting:
-            waiter.errback(fault)
+        for each in failed:
+            each.end(fault)
         self._on_failure(fault)

@@ -20,7 +20,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 from crawler import options
 from crawler.account import HEADERS, PAGE, REQUEST, Account
-from crawler.carriers import excerpt, header_fields
+from crawler.carriers import Screen, excerpt
 from crawler.fetcher import SignalFetcher, pairs
 from crawler.ledger import Ledger
 from crawler.origins import Origins
@@ -53,6 +53,7 @@ LOCAL = ("data:", "file:")
 UNWRITABLE = "evidence-unwritable"
 """The reason for which a spider is closed when its evidence cannot be written."""
 
+_AGENT_LOOKED_AT = 16
 _NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
 
@@ -93,8 +94,9 @@ class Guard:
         self._passes: WeakKeyDictionary[Request, Pass] = WeakKeyDictionary()
         self._cleared: WeakKeyDictionary[Response, None] = WeakKeyDictionary()
         self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
-        self._fields = header_fields(chosen.policy)
+        self._screen = Screen(chosen.policy)
         self._agents: set[bytes] = set()
+        self._sent = 0
         self._stopping: Deferred[None] | None = None
         crawler.signals.connect(self._headers_received, signal=signals.headers_received)
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
@@ -112,16 +114,14 @@ class Guard:
             OptedOut: it may not.
             IgnoreRequest: nothing can be decided, or logged.
         """
-        url = request.url
-        site = await self._site(url, request)
-        outcome = site.decide(url)
-        if not outcome.proceeds:
-            self._account.record(url, REQUEST, outcome, _NOT_FETCHED)
-            raise OptedOut(url, outcome)
-        given = self._passes[request] = Pass(url, site, outcome)
+        given = await self._decide(request.url, request)
+        if not given.outcome.proceeds:
+            self._account.record(given.url, REQUEST, given.outcome, _NOT_FETCHED)
+            raise OptedOut(given.url, given.outcome)
+        self._passes[request] = given
         return given
 
-    async def _site(self, url: str, request: Request) -> Site:
+    async def _decide(self, url: str, request: Request) -> Pass:
         try:
             self._ledger.check()
             origin = origin_of(url)
@@ -130,7 +130,8 @@ class Guard:
         except MalformedUrl as fault:
             self._account.count("reason/url.malformed")
             raise IgnoreRequest(str(fault)) from fault
-        return self._origins.known(origin) or await self._origins.site(origin, request)
+        site = self._origins.known(origin) or await self._origins.site(origin, request)
+        return Pass(url, site, site.decide(url))
 
     def check(self, request: Request) -> None:
         """Let nothing out of the machine that was not decided on.
@@ -143,9 +144,12 @@ class Guard:
             self._account.count("refused/undecided")
             logger.error("Refused %s: it came to the downloader without a decision", request)
             raise IgnoreRequest("it came to the downloader without a decision")
-        self._look_at_agent(request)
+        if self._sent % _AGENT_LOOKED_AT == 0:
+            self._look_at_agent(request)
+        self._sent += 1
 
     def _look_at_agent(self, request: Request) -> None:
+        """Warn of a User-Agent, which any middleware may have set, that does not say whose rules apply."""
         agent = request.headers.get(b"User-Agent") or b""
         if agent not in self._agents:
             self._agents.add(agent)
@@ -166,7 +170,7 @@ class Guard:
             if self._fetcher.owns(request):
                 self._fetcher.headers_received(headers, request)
             return
-        if self._fields.isdisjoint(headers):
+        if not self._screen.finds_field(headers):
             return
         page = Exchange(given.url, RESOURCE, _PRESUMED_STATUS, pairs(headers))
         if _points_to_documents(engine.read((page,), self.options.policy)):
@@ -203,8 +207,8 @@ class Guard:
         Raises:
             IgnoreRequest: it cannot be logged.
         """
-        given = self._passes.get(request)
-        if given is not None and 300 <= response.status < 400:
+        given = self._passes.get(request) if 300 <= response.status < 400 else None
+        if given is not None:
             self._account.record(given.url, REQUEST, given.outcome, self._fetched(response))
 
     def failed(self, request: Request, fault: Exception) -> None:
@@ -220,7 +224,7 @@ class Guard:
     # After the body.
 
     async def inspect(self, request: Request, response: Response) -> Response:
-        """Decide whether a response may go on to the spider.
+        """Decide whether a response may go on to the spider; one that needs no decision may.
 
         Raises:
             OptedOut: it may not.
@@ -228,10 +232,13 @@ class Guard:
         """
         given = self._passes.get(request)
         if given is None or given.url != request.url:
+            if self.is_exempt(request):
+                return response
             given = await self.admit(request)
         if response.url != given.url:
-            given = await self._moved(request, response)
-        page = self._exchange(response) if self._carries_signals(response) else None
+            # A download handler that follows redirects by itself has been where nobody decided.
+            given = await self._decide(response.url, request)
+        page = self._exchange(response) if self._screen.finds(response) else None
         if page is not None:
             documents = await self._origins.documents(engine.read((page,), self.options.policy), request)
             grounds = self._keep((*given.site.exchanges, *documents)) if documents else given.site.digest
@@ -241,14 +248,6 @@ class Guard:
         if action is not None:
             action(request)
         return response
-
-    async def _moved(self, request: Request, response: Response) -> Pass:
-        """A download handler that follows redirects by itself has been where nobody decided; decide now."""
-        site = await self._site(response.url, request)
-        given = Pass(response.url, site, site.decide(response.url))
-        if not given.outcome.proceeds:
-            self._let_on(response, given)
-        return given
 
     def _let_on(self, response: Response, given: Pass, page: Exchange | None = None) -> None:
         """Log the decision on a response, and let only a permitted one be seen."""
@@ -264,7 +263,7 @@ class Guard:
         """What became of a request, for its row; `page` is archived where it has contributed to the decision."""
         fetch: dict[str, JSON] = {"done": "cached" not in response.flags, "status": response.status}
         if page is not None:
-            fetch["rec"] = self._keep_page(excerpt(page, self.options.policy))
+            fetch["rec"] = self._keep_page(excerpt(page, self._screen.words))
         return fetch
 
     def _keep(self, exchanges: tuple[Exchange, ...]) -> str:
@@ -285,14 +284,6 @@ class Guard:
         The action must not hold the request, which is forgotten with whatever waits for it.
         """
         self._postponed[request] = action
-
-    def _carries_signals(self, response: Response) -> bool:
-        if not self._fields.isdisjoint(response.headers):
-            return True
-        content_type = response.headers.get(b"Content-Type", b"")
-        typed = (("content-type", content_type.decode("latin-1")),) if content_type else ()
-        bare = Exchange(response.url, RESOURCE, response.status, typed, response.body)
-        return engine.carries_signals(bare, self.options.policy)
 
     def _exchange(self, response: Response) -> Exchange:
         return Exchange(
@@ -322,7 +313,7 @@ class Guard:
             self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
         given = Pass(response.url, site, site.decide(response.url))
-        page = self._exchange(response) if self._carries_signals(response) else None
+        page = self._exchange(response) if self._screen.finds(response) else None
         if page is not None:
             given.outcome = site.judged(response.url, (page,))
         self._let_on(response, given, page)
@@ -331,13 +322,13 @@ class Guard:
         """Log that a page was kept; see `Account.kept`."""
         self._account.kept(url, record, digest)
 
-    async def durable(self) -> bool:
-        """Wait until every decision so far is on the disk; False where it never will be."""
-        try:
-            await self._ledger.durable()
-        except EvidenceError:
-            return False
-        return True
+    async def durable(self) -> None:
+        """Wait until every decision so far is on the disk.
+
+        Raises:
+            EvidenceError: it will never be.
+        """
+        await self._ledger.durable()
 
     # The end.
 
@@ -347,6 +338,7 @@ class Guard:
         self._stopping = deferred_from_coro(self._crawler.engine.close_spider_async(reason=UNWRITABLE))
 
     async def _spider_closed(self) -> None:
+        self._account.flush()
         try:
             await self._ledger.close()
         except EvidenceError as fault:

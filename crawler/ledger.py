@@ -118,7 +118,7 @@ class Ledger:
             elif isinstance(entry, Exchange):
                 self._log.write(entry)
             else:
-                self._log.add(entry)
+                self._log.add_checked(entry)
         self._log.commit()
         now = datetime.now(UTC)
         if (now - self._ticked_at).total_seconds() >= SEAL_SECONDS:

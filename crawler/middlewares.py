@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy import Request
+from scrapy.exceptions import DropItem
 
 from crawler import misfits
 from crawler.guard import guard_of
+from optout.errors import EvidenceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
@@ -66,11 +66,11 @@ class Inspection(_Component):
         Raises:
             IgnoreRequest: it may not be used.
         """
-        return response if self._guard.is_exempt(request) else await self._guard.inspect(request, response)
+        return await self._guard.inspect(request, response)
 
 
 class SpiderDoor(_Component):
-    """Spider middleware next to the engine: the last look at a response, and at what comes out of it."""
+    """Spider middleware next to the engine: the last look at a response."""
 
     def process_spider_input(self, response: Response) -> None:
         """Let only responses to the spider that were decided on.
@@ -80,12 +80,18 @@ class SpiderDoor(_Component):
         """
         self._guard.readmit(response)
 
-    async def process_spider_output(self, response: Response, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Let items out once the decisions that they rest on are on the disk; requests need not wait."""
-        waited = False
-        async for output in result:
-            if not waited and not isinstance(output, Request):
-                if not await self._guard.durable():
-                    return
-                waited = True
-            yield output
+
+class ItemDoor(_Component):
+    """Item pipeline before all others: nothing leaves the crawl before the decisions that it rests on are kept."""
+
+    async def process_item(self, item: Any) -> Any:  # noqa: ANN401 - whatever a spider yields
+        """Let an item on once every decision so far is on the disk.
+
+        Raises:
+            DropItem: the evidence cannot be written.
+        """
+        try:
+            await self._guard.durable()
+        except EvidenceError as fault:
+            raise DropItem(str(fault)) from fault
+        return item

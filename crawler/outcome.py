@@ -40,12 +40,14 @@ class Outcome:
         effect: the strictest of access and the crawl's purposes; anything but permit means no.
         reason: the reason code of that effect.
         row: the fields that every log row on this verdict has.
+        counters: the names of the statistics that count it.
     """
 
     verdict: Verdict
     effect: Effect
     reason: str
     row: Mapping[str, object]
+    counters: tuple[str, ...]
 
     @property
     def proceeds(self) -> bool:
@@ -92,7 +94,8 @@ class Judge:
                 effect, reason, decisive = decision.effect, decision.reason, decision.decisive
         grounds = self._grounds(verdict, decisive)
         judged = {"effect": str(effect), "reason": reason, "host": host_of(url), "exchanges": exchanges}
-        return Outcome(verdict, effect, reason, grounds | judged)
+        counters = f"optout/effect/{effect}", f"optout/reason/{reason}"
+        return Outcome(verdict, effect, reason, grounds | judged, counters)
 
     def _grounds(self, verdict: Verdict, decisive: tuple[Signal, ...]) -> dict[str, object]:
         return {

@@ -16,7 +16,7 @@ import secrets
 import threading
 from contextlib import ExitStack
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -119,6 +119,14 @@ class EvidenceLog:
             EvidenceError: it has no canonical form, or an earlier commit failed.
         """
         return self.journal.add({"host": "", **completed(row)})
+
+    def add_checked(self, row: Mapping[str, Any]) -> int:
+        """As `add`, for a row that has its host and is known to be in the canonical profile.
+
+        Raises:
+            EvidenceError: an earlier commit failed.
+        """
+        return self.journal.add_checked(row)
 
     def commit(self) -> int:
         """Make everything durable, exchanges before the rows that name them; give the last sequence number.
