@@ -88,6 +88,14 @@ def origin_of(url: str) -> Origin:
     return _origin(scheme.lower(), authority.rpartition("@")[2])
 
 
+def authority_of(url: str) -> str | None:
+    """The host and port of a URL, as `Origin.authority`; None where a stranger's text names none."""
+    try:
+        return origin_of(url).authority
+    except MalformedUrl:
+        return None
+
+
 def match_target(url: str) -> str:
     """What of an absolute URL a path rule is compared with: path and query (RFC 9309 section 2.2.2), normalised.
 

@@ -244,3 +244,19 @@ def test_every_real_robots_file_with_a_license_names_it_for_every_crawler():
     for reading in pointing.values():
         (statement,) = reading.statements
         assert reading.addressed <= set(statement.agents), "also where the line stands behind the last group"
+
+
+def test_a_redirect_to_nonsense_is_data():
+    exchanges = [
+        Exchange("https://example.com/robots.txt", "/robots.txt", status=200, body=f"License: {LICENSE}\n".encode()),
+        Exchange(LICENSE, rsl.DOCUMENT, status=200, body=f"{OPEN}{SEARCH_ONLY}</rsl>".encode(), redirects=("http://",)),
+        Exchange(
+            "https://example.com/a",
+            status=200,
+            redirects=("http://[",),
+            headers=(("Link", f'<{LICENSE}>; rel="license"; type="application/rsl+xml"'),),
+            body=f'<script type="application/rsl+xml">{OPEN}{SEARCH_ONLY}</rsl></script>'.encode(),
+        ),
+    ]
+    verdict = engine.decide(exchanges, "https://example.com/a", shipped("literal"), Identity("ExampleBot"))
+    assert verdict.states[Purpose.AI_TRAIN] is State.RESERVED

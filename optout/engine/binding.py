@@ -9,7 +9,7 @@ from optout.engine.reading import is_document
 from optout.model import EVERYONE, Purpose, Scope, State, Statement, Strength
 from optout.policy import Mode
 from optout.protocol import Protocol
-from optout.urls import origin_of
+from optout.urls import authority_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,7 +84,7 @@ def _resolve(statement: Statement, item: Read, known: Documents, policy: Policy)
     if reading is None or not reading.valid:
         yield statement
         return
-    hosts = {None, *(origin_of(url).authority for url in (item.exchange.url, item.exchange.final_url))}
+    hosts = {None, authority_of(item.exchange.url), authority_of(item.exchange.final_url)}
     for inner in reading.statements:
         if inner.host in hosts and (inner.leniency is None or inner.leniency in policy.honour):
             states = inner.states if statement.leniency is None else _restrictions(inner)

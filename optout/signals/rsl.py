@@ -54,7 +54,7 @@ from optout.model import (
 )
 from optout.protocol import HeaderField, Linked, MetaElement, Precedence, Protocol, WellKnown
 from optout.syntax import html_head, http_fields, robots_blocks, robots_txt, rsl_document
-from optout.urls import origin_of, resolve
+from optout.urls import authority_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ MAX_DOCUMENTS = 16
 
 _MAX_PROBLEMS_OF_A_KIND = 50
 _WHOLE_SITE = frozenset({None, "/", "*", "/*"})
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"]+")
+_ABSOLUTE = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _FULL_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)/?([^#]*)")
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _MARKUP_TYPES = frozenset({None, "text/html", "application/xhtml+xml", "application/xml", "text/xml"})
@@ -215,13 +215,7 @@ def _robots_license(record: Record, base: str) -> Iterator[Found]:
 
 
 def _fetchable(url: str) -> bool:
-    if not _ABSOLUTE.fullmatch(url) or not url.lower().startswith(("https://", "http://")):
-        return False
-    try:
-        origin_of(url)
-    except MalformedUrl:
-        return False
-    return True
+    return bool(_ABSOLUTE.fullmatch(url)) and authority_of(url) is not None
 
 
 def _links(exchange: Exchange) -> Iterator[Found]:
@@ -284,7 +278,7 @@ def _inline(text: str, place: Place, exchange: Exchange) -> Iterator[Found]:
     if not document.valid:
         yield Statement("rsl.unlicensed", place, "inline", RESERVE_ALL, layer=Layer.PAGE, strength=Strength.INDUSTRY)
         return
-    hosts = {None, *(origin_of(url).authority for url in (exchange.url, exchange.final_url))}
+    hosts = {None, authority_of(exchange.url), authority_of(exchange.final_url)}
     for item in _contents(document, place):
         if not isinstance(item, Statement):
             yield item
@@ -354,8 +348,8 @@ def _target(content: Content, document: str) -> _Target:
     """
     url = content.url
     if full := _FULL_URL.match(url):
-        host, pattern = _authority(full[1]), f"/{full[2]}"
-        foreign = content.item and host != _authority(document)
+        host, pattern = authority_of(full[1]), f"/{full[2]}"
+        foreign = content.item and host != authority_of(document)
         exact = "$" if content.item and not pattern.endswith(("*", "$")) else ""
         return _Target(host, pattern + exact, literal=host is not None and not foreign)
     if not url and not content.item:
@@ -363,16 +357,8 @@ def _target(content: Content, document: str) -> _Target:
     if url.startswith(("/", "*")):
         return _Target(None, url, literal=not content.item)
     first, _, rest = url.partition("/")
-    host = _authority(f"https://{first}") if "." in first else None
+    host = authority_of(f"https://{first}") if "." in first else None
     return _Target(host, f"/{rest}" if host else f"/{url}", literal=False)
-
-
-def _authority(url: str) -> str | None:
-    """The host and port that stand in a URL, in the form of `Origin.authority`; None where there is none."""
-    try:
-        return origin_of(url).authority
-    except MalformedUrl:
-        return None
 
 
 def _unlicensed(covered: list[_Target], place: Place) -> Iterator[Statement]:

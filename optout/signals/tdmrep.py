@@ -356,7 +356,7 @@ def _policy(file: _File, rule: _Rule) -> tuple[str | None, list[Found]]:
 
 def _url(text: str, base: str) -> str | None:
     """The URL of a policy; a bare word is none, although as a reference it would be one."""
-    if "://" not in text and not text.startswith("/"):
+    if not text.lower().startswith(("https://", "http://", "/")):
         return None
     try:
         return resolve(base, text)

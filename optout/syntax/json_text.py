@@ -142,11 +142,8 @@ class _Reader:
             root = self._value()
         except _Stop:
             return None
-        try:
-            if root is not None and self._next():
-                self._fault("trailing-text")
-        except _Stop:
-            pass
+        if root is not None and self._next():
+            self._fault("trailing-text")
         return root
 
     def _line(self, offset: int) -> int:
