@@ -1,7 +1,8 @@
 """Fetching over the real network with aiohttp, within limits, from public addresses only.
 
 Every hop of a redirect chain is resolved, checked and connected to by the same address, so that neither a
-redirect nor a second DNS answer leads inside our own network.
+redirect nor a second DNS answer leads inside our own network. The socket itself is checked once more, because an
+address can be written in a host in more ways than one reader knows.
 """
 
 from __future__ import annotations
@@ -9,61 +10,144 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import asynccontextmanager
+import time
+from collections import OrderedDict
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
+from yarl import URL
 
 from optout.acquisition.fetcher import Limits
+from optout.errors import MalformedUrl
 from optout.model import TOO_MANY_REDIRECTS, Exchange
+from optout.urls import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
+
+    from aiohappyeyeballs import AddrInfoType
 
     from optout.acquisition.plan import Planned
     from optout.identity import Identity
 
 _CHUNK = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ERROR_BYTES = 262_144
+_LOOKUPS_KEPT = 4_096
+_LOOKUP_SECONDS = 60.0
+_IDLE_SECONDS = 1.0
 
 
 class PrivateAddressError(OSError):
     """A host that resolves to an address which is not globally routable."""
 
 
-class PublicResolver(AbstractResolver):
-    """A resolver that hands out globally routable addresses only."""
+def is_public(address: str) -> bool:
+    """Whether an address belongs to one machine of the public Internet.
 
-    def __init__(self) -> None:
-        """Wrap the resolver that aiohttp would use."""
+    An IPv4 address inside an IPv6 one counts as itself (RFC 4291 section 2.5.5, RFC 6052, RFC 3056).
+    """
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or _translated(found)
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not found.is_multicast
+
+
+def _translated(address: IPv6Address) -> object | None:
+    """The IPv4 address that a translator at the well-known prefix would connect to (RFC 6052 section 2.1)."""
+    packed = address.packed
+    return ip_address(packed[12:]) if packed[:12] == bytes.fromhex("0064ff9b0000000000000000") else None
+
+
+class Resolver(AbstractResolver):
+    """The resolver that aiohttp would use, with a memory; it hands out public addresses only, unless told otherwise."""
+
+    def __init__(self, *, allow_private: bool = False) -> None:
+        """Wrap aiohttp's resolver; aiodns is behind it where that is installed."""
         self._inner = DefaultResolver()
+        self._allow_private = allow_private
+        self._known: OrderedDict[tuple[str, int], tuple[float, list[ResolveResult]]] = OrderedDict()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Resolve, and refuse a host as soon as one of its addresses is private."""
-        found = await self._inner.resolve(host, port, family)
-        if any(not ip_address(entry["host"]).is_global for entry in found):
-            raise PrivateAddressError(host)
-        return found
+        now = time.monotonic()
+        seen_at, found = self._known.get((host, family), (0.0, []))
+        if not found or now - seen_at > _LOOKUP_SECONDS:
+            found = await self._inner.resolve(host, port, family)
+            if not self._allow_private and any(not is_public(entry["host"]) for entry in found):
+                raise PrivateAddressError(host)
+            self._known[host, family] = (now, found)
+            if len(self._known) > _LOOKUPS_KEPT:
+                self._known.popitem(last=False)
+        return [ResolveResult({**entry, "port": port}) for entry in found]
+
+    async def address(self, url: URL) -> str:
+        """The address by which the host of a URL is known to its neighbours on the same machine."""
+        host = url.raw_host or ""
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            found = await self.resolve(host, url.port or 0, socket.AF_UNSPEC)
+            return found[0]["host"]
 
     async def close(self) -> None:
         """Close the wrapped resolver."""
         await self._inner.close()
 
 
+@dataclass(slots=True)
+class _Gate:
+    semaphore: asyncio.Semaphore
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """At most so many at a time for each key; keys that nobody uses take no room."""
+
+    each: int
+    _gates: dict[str, _Gate] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Wait for a slot of this key and keep it for the block."""
+        gate = self._gates.setdefault(key, _Gate(asyncio.Semaphore(self.each)))
+        gate.users += 1
+        try:
+            async with gate.semaphore:
+                yield
+        finally:
+            gate.users -= 1
+            if not gate.users:
+                del self._gates[key]
+
+
 class HttpFetcher:
     """A `Fetcher` over one aiohttp session."""
 
-    def __init__(self, session: aiohttp.ClientSession, identity: Identity, limits: Limits) -> None:
-        """Fetch through `session` as `identity` within `limits`."""
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        identity: Identity,
+        limits: Limits,
+        resolver: Resolver | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        """Fetch through `session` as `identity` within `limits`; `slots` bound what each address is asked at a time."""
         self._session = session
         self._limits = limits
+        self._resolver = resolver
+        self._slots = slots
         self._headers = {"User-Agent": identity.header, "Accept": "*/*"}
         if identity.contact:
             self._headers["From"] = identity.contact
@@ -72,24 +156,48 @@ class HttpFetcher:
         """Fetch one resource; whatever goes wrong is in the exchange."""
         redirects: list[str] = []
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                return await self._follow(planned, redirects)
+            async with asyncio.timeout(self._limits.seconds) as clock:
+                return await self._follow(planned, redirects, clock)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's server causes is data
             return self._failed(planned, redirects, _code(error))
 
-    async def _follow(self, planned: Planned, redirects: list[str]) -> Exchange:
+    async def _follow(self, planned: Planned, redirects: list[str], clock: asyncio.Timeout) -> Exchange:
         url = planned.url
         while True:
-            if not self._limits.allow_private and _is_private_literal(url):
-                raise PrivateAddressError(url)
-            async with self._session.get(url, allow_redirects=False, headers=self._headers) as response:
-                target = response.headers.get("Location")
-                if response.status not in _REDIRECTS or not target:
-                    return await self._exchange(planned, redirects, response)
+            target = await self._hop(planned, url, redirects, clock)
+            if isinstance(target, Exchange):
+                return target
             if len(redirects) >= self._limits.max_redirects:
                 return self._failed(planned, redirects, TOO_MANY_REDIRECTS)
-            url = urljoin(url, target)
+            url = _redirected(url, target)
             redirects.append(url)
+
+    async def _hop(self, planned: Planned, url: str, redirects: list[str], clock: asyncio.Timeout) -> Exchange | str:
+        """Ask once: the exchange, or where to go on."""
+        asked = URL(url)
+        if not self._limits.allow_private and _is_private_literal(asked):
+            raise PrivateAddressError(url)
+        async with AsyncExitStack() as stack:
+            if self._slots is not None and self._resolver is not None:
+                address = await self._resolver.address(asked)
+                await self._wait(stack.enter_async_context(self._slots.hold(address)), clock)
+            response = await stack.enter_async_context(
+                self._session.get(asked, allow_redirects=False, headers=self._headers)
+            )
+            target = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not target:
+                return await self._exchange(planned, redirects, response)
+            return target
+
+    @staticmethod
+    async def _wait(turn: Awaitable[None], clock: asyncio.Timeout) -> None:
+        """Wait for our turn; the time is nobody's fault and not counted."""
+        deadline = clock.when()
+        begun = asyncio.get_running_loop().time()
+        clock.reschedule(None)
+        await turn
+        if deadline is not None:
+            clock.reschedule(deadline + asyncio.get_running_loop().time() - begun)
 
     async def _exchange(self, planned: Planned, redirects: list[str], response: aiohttp.ClientResponse) -> Exchange:
         body, truncated = await self._body(response)
@@ -109,11 +217,13 @@ class HttpFetcher:
         )
 
     async def _body(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """The body, cut at the limit. Of an error's page only as much is read as may keep the connection in use."""
         parts, size = [], 0
+        limit = self._limits.max_bytes if response.ok else min(self._limits.max_bytes, _ERROR_BYTES)
         async for chunk in response.content.iter_chunked(_CHUNK):
             size += len(chunk)
-            if size > self._limits.max_bytes:
-                parts.append(chunk[: len(chunk) - (size - self._limits.max_bytes)])
+            if size > limit:
+                parts.append(chunk[: len(chunk) - (size - limit)])
                 return b"".join(parts), True
             parts.append(chunk)
         return b"".join(parts), False
@@ -129,12 +239,27 @@ class HttpFetcher:
         )
 
 
-def _is_private_literal(url: str) -> bool:
+def _redirected(url: str, target: str) -> str:
+    found = resolve(url, target)
+    if not found.lower().startswith(("http:", "https:")):
+        raise MalformedUrl(f"a redirect to {found!r}")
+    return found
+
+
+def _is_private_literal(url: URL) -> bool:
     """Whether the host is an address literal that no resolver will be asked about."""
     try:
-        return not ip_address((urlsplit(url).hostname or "").strip("[]")).is_global
+        return not is_public(url.raw_host or "")
     except ValueError:
         return False
+
+
+def _public_socket(info: AddrInfoType) -> socket.socket:
+    """A socket for a connection, made only where that leads to a public address."""
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise PrivateAddressError(address[0])
+    return socket.socket(family, kind, protocol)
 
 
 def _code(error: BaseException) -> str:
@@ -152,6 +277,7 @@ def _code(error: BaseException) -> str:
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (PrivateAddressError, "private-address"),
+    (MalformedUrl, "malformed-redirect"),
     (aiohttp.InvalidURL, "malformed-url"),
     (ssl.SSLError, "tls"),
     (aiohttp.ClientSSLError, "tls"),
@@ -161,17 +287,35 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.ServerDisconnectedError, "disconnected"),
     (aiohttp.ClientPayloadError, "broken-body"),
+    (aiohttp.ClientResponseError, "malformed-response"),
     (aiohttp.ClientConnectorError, "unreachable"),
     (OSError, "unreachable"),
 )
 
 
 @asynccontextmanager
-async def open_fetcher(identity: Identity, limits: Limits) -> AsyncIterator[HttpFetcher]:
-    """A fetcher whose session is closed at the end; no cookies are kept and no environment proxy is used."""
-    resolver = None if limits.allow_private else PublicResolver()
-    connector = aiohttp.TCPConnector(resolver=resolver, limit=0)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=limits.seconds)
-    ) as session:
-        yield HttpFetcher(session, identity, limits)
+async def open_fetcher(identity: Identity, limits: Limits, slots: Slots | None = None) -> AsyncIterator[HttpFetcher]:
+    """A fetcher whose session is closed at the end; no cookies are kept and no environment proxy is used.
+
+    Args:
+        identity: who asks.
+        limits: what one fetch may cost.
+        slots: how many requests one address answers at a time; None for no such bound.
+    """
+    resolver = Resolver(allow_private=limits.allow_private)
+    connector = aiohttp.TCPConnector(
+        resolver=resolver,
+        use_dns_cache=False,
+        limit=0,
+        keepalive_timeout=_IDLE_SECONDS,
+        socket_factory=None if limits.allow_private else _public_socket,
+    )
+    # The whole fetch is timed by the fetcher; the session must not time parts of it in other ways.
+    session = aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+    )
+    try:
+        async with session:
+            yield HttpFetcher(session, identity, limits, resolver, slots)
+    finally:
+        await resolver.close()
