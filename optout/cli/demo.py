@@ -166,8 +166,8 @@ def _show_evidence(console: Console, directory: Path) -> bool:
 
 
 def flip_one_byte(directory: Path) -> str:
-    """Flip one bit in the middle of the largest file of a log, and say where."""
-    victim = max((path for path in directory.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    """Flip one bit in the middle of the largest file of decisions, and say where."""
+    victim = max(directory.rglob("*.parquet"), key=lambda path: path.stat().st_size)
     data = bytearray(victim.read_bytes())
     middle = len(data) // 2
     data[middle] ^= 1

@@ -90,10 +90,10 @@ class _Replay:
             record = (row.get("fetch") or {}).get("rec")
             if record is not None:
                 exchanges.append(self._reader.exchange(record))
+            expected = self._decide(row, exchanges) if self._decide else {}
         except EvidenceError as fault:
             step.gap(f"{file} {place}: {fault}")
             return
-        expected = self._decide(row, exchanges) if self._decide else {}
         step.checked += 1
         for name, value in expected.items():
             if row.get(name) != value:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from optout import engine, policy
@@ -14,6 +16,7 @@ from optout.model import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from optout.model import Exchange
     from optout.policy import Policy
@@ -61,3 +64,24 @@ class Redecision:
         if (parsed.digest, parsed.registry_digest) != (policy_digest, registry_digest):
             raise EvidenceError(f"document {policy_digest[:16]} is not the policy that the row names")
         return parsed
+
+
+def documents_in(folder: Path) -> Callable[[str], Sequence[bytes]]:
+    """Find logged documents in an evidence directory's `documents/` by their digests.
+
+    A policy is one text and named by its SHA-256. A registry is two texts, and named by the SHA-256 of their two; which
+    two belong together is found by trying, since only the right ones have that digest.
+    """
+    texts = {path.name: path.read_bytes() for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
+
+    def document(digest: str) -> Sequence[bytes]:
+        if digest in texts:
+            return (texts[digest],)
+        for first, second in permutations(sorted(texts), 2):
+            if sha256(bytes.fromhex(first) + bytes.fromhex(second)).hexdigest() == digest:
+                return texts[first], texts[second]
+        raise EvidenceError(
+            f"document {digest[:16]} is not among the logged documents", mend="hand over documents/ too"
+        )
+
+    return document
