@@ -334,6 +334,9 @@ def _check_cosignatures(evidence: Evidence, step: Step, path: Path, before: dict
     except MalformedNote as fault:
         step.fault(name, "", str(fault))
         return
+    strangers = sum(not any(key.made(line) for key in keys) for line in opened.note.signatures)
+    if strangers:
+        step.gap(f"{name} has {strangers} signatures by keys that neither the log nor the policy file names")
     for key, at in opened.signers.items():
         if key not in witnesses or at is None:
             continue

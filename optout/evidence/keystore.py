@@ -52,6 +52,7 @@ class KeyStore:
         """Name the directory; nothing is read or written yet."""
         self.directory = directory
         self._keys = directory / "log.keys"
+        self._next = directory / "next.keys"
         self._memory = directory / "signed.json"
 
     @property
@@ -89,6 +90,18 @@ class KeyStore:
         """Write the keys."""
         lines = [key.signer.text + (f"{_UNTIL}{key.until}" if key.until is not None else "") for key in keys]
         write_durably(self._keys, "\n".join([*lines, ""]).encode(), PRIVATE_FILE)
+
+    def next_signers(self, origin: str) -> tuple[SignerKey, ...]:
+        """The keys that come next: those that an interrupted rotation has made, or fresh ones."""
+        if not self._next.exists():
+            lines = [signer.text for signer in new_signers(origin)]
+            write_durably(self._next, "\n".join([*lines, ""]).encode(), PRIVATE_FILE)
+        return tuple(note.parse_signer(line) for line in self._read_private(self._next).decode().splitlines())
+
+    def forget_next(self) -> None:
+        """The next keys have become the present ones."""
+        with disk_errors(self._next):
+            self._next.unlink(missing_ok=True)
 
     def signed(self) -> TreeHead | None:
         """The largest tree that was ever signed; None where no memory was ever made.

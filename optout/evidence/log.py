@@ -205,6 +205,7 @@ class LogWriter:
         Raises:
             EvidenceError: the disk refuses, or what it holds does not continue what was signed before.
         """
+        self._retire_keys(seconds)
         with disk_errors(self._layout.directory):
             self._write_tiles()
         head = self._reread()
@@ -240,6 +241,11 @@ class LogWriter:
             raise EvidenceError(f"{self._layout.directory} holds a log and its keys are gone", mend=mend)
         self._store.remember(TreeHead(0, tlog.EMPTY_ROOT))
         self._store.create(self._origin)
+
+    def _retire_keys(self, seconds: int) -> None:
+        kept = tuple(key for key in self.keys if key.signs_at(seconds))
+        if kept != self.keys:
+            self.replace_keys(kept)
 
     def _publish_keys(self) -> None:
         path = self._layout.policy
@@ -329,7 +335,7 @@ class LogWriter:
 
     def _sign(self, head: TreeHead, seconds: int) -> bytes:
         found = Checkpoint(self._origin, head.size, head.root)
-        lines = [checkpoints.sign(found, key.signer, seconds) for key in self.keys if key.signs_at(seconds)]
+        lines = [checkpoints.sign(found, key.signer, seconds) for key in self.keys]
         return Note(found.text).signed(*lines).bytes
 
 
