@@ -1,0 +1,183 @@
+"""All path rules of an origin in one structure, which tells for a path which rule of each table counts.
+
+An origin has several tables (robots.txt for us, for each other AI crawler, TDMRep per purpose, …). Asking one after
+the other costs a search each. Here their patterns stand together: the plain prefixes of all tables in one sorted list
+in which every entry knows the whole answer, and the few patterns with wildcards or an end anchor beside them. The
+meaning is that of `optout.syntax.patterns.PatternTable`; a property test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from optout.engine import ROBOTS_ROLE
+from optout.syntax.patterns import NO_MATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from optout.syntax.patterns import Pattern
+
+    Key = tuple[int, ...]
+    Ranks = tuple[tuple[int, int], ...]
+
+
+class Special(NamedTuple):
+    """A pattern that is not a plain prefix.
+
+    Attributes:
+        head: its literal beginning.
+        runs: what must follow, one after the other.
+        tail: what the target must end with; None where it need not end there.
+        ranks: the tables that it stands in, each with its rank there.
+    """
+
+    head: str
+    runs: tuple[str, ...]
+    tail: str | None
+    ranks: Ranks
+
+    def matches(self, target: str) -> bool:
+        """Whether it matches a target that begins with its head."""
+        at = len(self.head)
+        if self.tail is None:
+            end = len(target)
+        else:
+            end = len(target) - len(self.tail)
+            if not target.endswith(self.tail):
+                return False
+        for run in self.runs:
+            at = target.find(run, at, end)
+            if at < 0:
+                return False
+            at += len(run)
+        return at <= end
+
+
+class Matcher:
+    """The tables of an origin, together.
+
+    Attributes:
+        keys: the combinations of ranks that have come up, by number; number 0 is that of no match at all. A rank is
+            `NO_MATCH` where no pattern of a table matches.
+    """
+
+    def __init__(self, tables: Sequence[Sequence[Pattern]]) -> None:
+        """Put the patterns of tables together; in each, index 0 wins against all others."""
+        prefixes: dict[str, dict[int, int]] = {}
+        specials: dict[tuple[str, tuple[str, ...], str | None], dict[int, int]] = {}
+        for table, patterns in enumerate(tables):
+            for rank, pattern in enumerate(patterns):
+                head, runs, tail = cut(pattern)
+                found = specials.setdefault((head, runs, tail), {}) if runs or tail is not None else None
+                (prefixes.setdefault(head, {}) if found is None else found).setdefault(table, rank)
+        self._numbers: dict[Key, int] = {}
+        self.keys: list[Key] = []
+        self.number((NO_MATCH,) * len(tables))
+        self.prefixes, self.over = chains(prefixes)
+        self.classes = self._classes(prefixes)
+        self.exact: dict[str, Ranks] = {}
+        buckets: dict[str, list[Special]] = {}
+        for (head, runs, tail), ranks in specials.items():
+            special = Special(head, runs, tail, tuple(ranks.items()))
+            if runs:
+                buckets.setdefault(head, []).append(special)
+            else:
+                self.exact[head] = special.ranks
+        self.heads, self.over_heads = chains(buckets)
+        self.buckets = [buckets[head] for head in self.heads]
+
+    @property
+    def constant(self) -> bool:
+        """Whether every target has the same answer; only `/robots.txt` itself may have another."""
+        return not self.heads and set(self.prefixes) <= {"", "/"} and set(self.exact) <= {ROBOTS_ROLE}
+
+    @property
+    def widest(self) -> int:
+        """The number for every target where the matcher is constant."""
+        return self.classes[-1] if self.classes else 0
+
+    def number(self, key: Key) -> int:
+        """The number of a combination of ranks."""
+        known = self._numbers.get(key)
+        if known is None:
+            known = self._numbers[key] = len(self.keys)
+            self.keys.append(key)
+        return known
+
+    def match(self, target: str) -> int:
+        """The number of the combination of ranks for a target from `match_target`."""
+        prefixes, over = self.prefixes, self.over
+        at = bisect_right(prefixes, target) - 1
+        while at >= 0 and not target.startswith(prefixes[at]):
+            at = over[at]
+        number = self.classes[at] if at >= 0 else 0
+        if self.exact or self.heads:
+            found = self._specials(target)
+            if found:
+                return self._improved(number, found)
+        return number
+
+    def match_all(self, targets: Iterable[str]) -> list[int]:
+        """The numbers for many targets."""
+        match = self.match
+        return [match(target) for target in targets]
+
+    def _specials(self, target: str) -> list[Ranks]:
+        """The ranks of the special patterns that match."""
+        exact = self.exact.get(target)
+        found = [] if exact is None else [exact]
+        heads, over = self.heads, self.over_heads
+        at = bisect_right(heads, target) - 1
+        while at >= 0:
+            if target.startswith(heads[at]):
+                found += [special.ranks for special in self.buckets[at] if special.matches(target)]
+            at = over[at]
+        return found
+
+    def _improved(self, number: int, found: Iterable[Ranks]) -> int:
+        key = list(self.keys[number])
+        for ranks in found:
+            for table, rank in ranks:
+                if rank < key[table] or key[table] == NO_MATCH:
+                    key[table] = rank
+        return self.number(tuple(key))
+
+    def _classes(self, prefixes: dict[str, dict[int, int]]) -> list[int]:
+        """For each prefix the number of what it and all shorter ones that it begins with come to."""
+        classes: list[int] = []
+        for entry, above in zip(self.prefixes, self.over, strict=True):
+            base = classes[above] if above >= 0 else 0
+            classes.append(self._improved(base, [tuple(prefixes[entry].items())]))
+        return classes
+
+
+def cut(pattern: Pattern) -> tuple[str, tuple[str, ...], str | None]:
+    """A pattern's literal beginning, its further runs, and what it must end with, if it must."""
+    normal = pattern.normal
+    anchored = normal.endswith("$") and not normal.endswith("*$")
+    head, *runs = normal.removesuffix("$").split("*")
+    tail = None
+    if anchored:
+        tail = runs.pop() if runs else ""
+        if not runs and "*" not in normal:
+            return head, (), ""
+    filled = tuple(run for run in runs if run)
+    if anchored and not filled:
+        # A wildcard between head and tail, with nothing else: the empty run keeps it apart from an exact pattern.
+        return head, ("",), tail
+    return head, filled, tail
+
+
+def chains(entries: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Sort strings, and link each to the longest other one that it begins with (-1: none)."""
+    ordered = sorted(entries)
+    over: list[int] = []
+    inside: list[int] = []
+    for index, entry in enumerate(ordered):
+        while inside and not entry.startswith(ordered[inside[-1]]):
+            inside.pop()
+        over.append(inside[-1] if inside else -1)
+        inside.append(index)
+    return ordered, over

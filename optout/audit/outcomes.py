@@ -1,0 +1,147 @@
+"""What a row can come to: few distinct outcomes, each named by a number, so that a million rows are a million numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from optout.engine import STRICTNESS
+from optout.model import Effect, Purpose, Scope, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from optout.model import Decision, Verdict
+    from optout.policy import Policy
+
+KNOWN, UNKNOWN, MALFORMED = "known", "unknown", "malformed"
+"""What a row's origin is to the store: known, not known, or not to be told because the URL names none."""
+
+SILENT = (State.UNSPECIFIED,) * len(Purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a row comes to, without what differs from row to row.
+
+    Attributes:
+        effects: what may be done, in the order of `Purpose`.
+        states: what the rightsholder has said, in the order of `Purpose`.
+        effect: the strictest effect of the purposes that the policy crawls for; what is not permitted is not kept.
+        access: whether the agent may fetch the URL.
+        reason: why, for the purpose that `effect` comes from.
+        protocol: of the signal that decided; empty where none did.
+        place: where that signal stands.
+        scope: whom it addresses; empty where none decided.
+        others: whether the site refuses at least one known AI crawler here, whoever it is.
+        status: `KNOWN`, `UNKNOWN` or `MALFORMED`.
+    """
+
+    effects: tuple[Effect, ...]
+    states: tuple[State, ...]
+    effect: Effect
+    access: Effect
+    reason: str
+    protocol: str = ""
+    place: str = ""
+    scope: str = ""
+    others: bool = False
+    status: str = KNOWN
+
+    def effect_on(self, purpose: Purpose) -> Effect:
+        """What may be done for one purpose."""
+        return self.effects[_POSITION[purpose]]
+
+    def state_of(self, purpose: Purpose) -> State:
+        """What has been said about one purpose."""
+        return self.states[_POSITION[purpose]]
+
+
+_POSITION = {purpose: number for number, purpose in enumerate(Purpose)}
+
+
+def outcome_of(verdict: Verdict, policy: Policy) -> Outcome:
+    """What a verdict comes to for a row."""
+    deciding = strictest([verdict.decision(purpose) for purpose in policy.crawl_purposes or tuple(Purpose)])
+    signal = deciding.decisive[0] if deciding.decisive else None
+    refuses_others = any(signal.scope is Scope.OTHER_AGENTS for signal in verdict.signals)
+    return Outcome(
+        effects=tuple(decision.effect for decision in verdict.decisions),
+        states=tuple(verdict.states[purpose] for purpose in Purpose),
+        effect=deciding.effect,
+        access=verdict.access,
+        reason=deciding.reason,
+        protocol=signal.protocol if signal else "",
+        place=str(signal.place) if signal else "",
+        scope=signal.scope if signal else "",
+        others=refuses_others or verdict.access is Effect.DENY,
+    )
+
+
+def strictest(decisions: Sequence[Decision]) -> Decision:
+    """The decision with the strictest effect; the first of equals."""
+    return max(decisions, key=lambda decision: STRICTNESS[decision.effect])
+
+
+def undecided(effect: Effect, reason: str, status: str) -> Outcome:
+    """The outcome of a row whose origin is not known; nothing was said, so the policy alone speaks."""
+    return Outcome((effect,) * len(Purpose), SILENT, effect, effect, reason, status=status)
+
+
+def stricter(first: Outcome, second: Outcome, prefix: str) -> Outcome:
+    """What two outcomes come to where the stricter counts for each purpose.
+
+    Args:
+        first: what a row comes to.
+        second: what else is to be regarded.
+        prefix: what stands before the reason of the second where it decides.
+    """
+    effects = tuple(max(pair, key=STRICTNESS.__getitem__) for pair in zip(first.effects, second.effects, strict=True))
+    states = tuple(
+        State.RESERVED if State.RESERVED in pair else pair[0] for pair in zip(first.states, second.states, strict=True)
+    )
+    access = max(first.access, second.access, key=STRICTNESS.__getitem__)
+    if STRICTNESS[second.effect] <= STRICTNESS[first.effect]:
+        return replace(first, effects=effects, states=states, access=access)
+    return replace(
+        second, effects=effects, states=states, access=access, reason=prefix + second.reason, status=first.status
+    )
+
+
+class Outcomes:
+    """Every outcome that has come up, numbered in the order of its coming."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Outcome, int] = {}
+        self.all: list[Outcome] = []
+        self._joined: dict[tuple[int, int, str], int] = {}
+
+    def number(self, outcome: Outcome) -> int:
+        """The number of an outcome."""
+        known = self._numbers.get(outcome)
+        if known is None:
+            known = self._numbers[outcome] = len(self.all)
+            self.all.append(outcome)
+        return known
+
+    def stricter(self, first: int, second: int, prefix: str) -> int:
+        """The number of what two outcomes come to; see `stricter`."""
+        key = (first, second, prefix)
+        if key not in self._joined:
+            self._joined[key] = self.number(stricter(self.all[first], self.all[second], prefix))
+        return self._joined[key]
+
+    def column(self, numbers: np.ndarray, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
+        """A column of texts, one for each row."""
+        texts: dict[str, int] = {}
+        codes = [texts.setdefault(str(value(outcome)), len(texts)) for outcome in self.all]
+        return pa.DictionaryArray.from_arrays(
+            pa.array(np.array(codes, np.int32)[numbers]), pa.array(list(texts), pa.string())
+        )
+
+    def flags(self, numbers: np.ndarray, value: Callable[[Outcome], bool]) -> np.ndarray:
+        """An array of truths, one for each row."""
+        return np.array([value(outcome) for outcome in self.all], bool)[numbers]
