@@ -9,7 +9,7 @@ from policies_for_tests import FOLDER, shipped, variant
 
 from optout.errors import PolicyError
 from optout.model import Effect, Leniency, Purpose, State
-from optout.policy import Mode, SecondReading, parse_agents, parse_registry
+from optout.policy import Mode, SecondReading, parse, parse_agents, parse_registry
 
 ALL = ["eu-gpai", "literal", "conservative"]
 
@@ -64,8 +64,6 @@ def test_an_observed_protocol_is_enforced_from_its_day():
     text = b'[x]\nstatus = "draft"\nmode = "observe"\nenforce_from = 2027-01-01\n'
     assert parse_registry(text)["x"].enforce_from == date(2027, 1, 1)
     entry = '[tdmrep]\nstatus = "candidate"\nmode = "observe"\nenforce_from = 2027-01-01\n'
-    from optout.policy import parse
-
     policy = parse((FOLDER / "literal.toml").read_bytes(), entry.encode(), b"")
     assert policy.in_force(date(2026, 12, 31)).mode("tdmrep") is Mode.OBSERVE
     assert policy.in_force(date(2027, 1, 1)).mode("tdmrep") is Mode.ENFORCE

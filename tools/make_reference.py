@@ -67,7 +67,7 @@ def protocols() -> str:
 def problems() -> str:
     """Every problem code with its explanation."""
     parts = [
-        f"{NOTE}# Problems\n\nA stranger's mistake is data: a code and a place. It never stops anything and never permits.\n"
+        f"{NOTE}# Problems\n\nA stranger's mistake is data: a code and a place. It stops nothing and permits nothing.\n"
     ]
     for name, protocol in PROTOCOLS.items():
         if protocol.problems:
