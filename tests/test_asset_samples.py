@@ -13,7 +13,7 @@ from asset_mutations import FOLDERS, Judge, is_sound_again, mutants, opened, sam
 
 from optout.acquisition.files import FileParts, FileReader
 from optout.cli import file_answers, main
-from optout.cli.file_answers import Inspector, answers
+from optout.cli.file_answers import Inspector, Setup, answers
 from optout.errors import UnreadableInput
 from optout.model import Purpose, State
 
@@ -170,7 +170,7 @@ def test_many_processes_answer_as_one_does(monkeypatch):
     monkeypatch.setattr(file_answers, "FEW", 2)
     monkeypatch.setattr(file_answers, "BATCH", 4)
     names = [str(OURS / case["file"]) for case in expectations(OURS)][:24]
-    assert list(answers(names, "literal", AS_OF, 2)) == list(answers(names, "literal", AS_OF, 1))
+    assert list(answers(names, Setup("literal", AS_OF), 2)) == list(answers(names, Setup("literal", AS_OF), 1))
 
 
 # Reading files.

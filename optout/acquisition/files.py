@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from optout.acquisition.declarations import Declarations
 from optout.acquisition.manifests import ManifestReader, ManifestReport
 from optout.errors import UnreadableInput
 from optout.model import ASSET, Exchange
@@ -55,8 +56,9 @@ class FileParts:
 class FileReader:
     """Reads files and bodies; keeps the process that reads manifest stores."""
 
-    def __init__(self, manifests: ManifestReader | None = None) -> None:
+    def __init__(self, manifests: ManifestReader | None = None, declarations: Declarations | None = None) -> None:
         self._manifests = manifests or ManifestReader()
+        self._declarations = declarations
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +106,7 @@ class FileReader:
         return FileParts(located.media_type, _exchanges(url, located, report, data))
 
     def _read_file(self, name: str, stream: BinaryIO) -> FileParts:
-        located = locate(stream)
+        located = self._declared(name, locate(stream))
         manifest, sidecars = _sidecars(name)
         if _carries_nothing(located) and not manifest and not sidecars and located.media_type != HTML:
             return FileParts(located.media_type)
@@ -117,6 +119,12 @@ class FileReader:
         for sidecar, data in sidecars:
             exchanges += _exchanges(sidecar, locate(data), ManifestReport(), data)
         return FileParts(located.media_type, exchanges)
+
+    def _declared(self, name: str, located: Located) -> Located:
+        """What was located, and what has been declared about the work elsewhere."""
+        if self._declarations is None:
+            return located
+        return replace(located, packets=(*located.packets, *self._declarations.match(name, located.media_type)))
 
 
 def _carries_nothing(located: Located) -> bool:
@@ -137,7 +145,7 @@ def _exchanges(url: str, located: Located, report: ManifestReport, file: bytes |
     remnants = b""
     if located.damages or any(_may_permit(packet) for packet in packets):
         remnants = parts.remnants(Source(file), located)
-    if remnants or (located.c2pa is not None and not report.valid):
+    if remnants or report.restricts or (located.c2pa is not None and not report.valid):
         located = replace(located, sound=False)
     found = [parts.of_packet(url, located, packet) for packet in packets]
     found += [parts.of_damage(url, located, damage, remnants) for damage in damages]

@@ -47,6 +47,11 @@ class ManifestReport:
     where: str = ""
     valid: bool = False
 
+    @property
+    def restricts(self) -> bool:
+        """Whether the store may hold a restriction, so that the file contradicts itself where it permits elsewhere."""
+        return self.report is not None and (b'"notAllowed"' in self.report or b'"constrained"' in self.report)
+
 
 class ManifestReader:
     """Starts the process when it is first needed, and a new one after each that had to be ended."""

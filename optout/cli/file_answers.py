@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from optout import engine
 from optout.acquisition import policy_files
+from optout.acquisition.declarations import Declarations
 from optout.acquisition.files import FileReader
 from optout.cli import options
 from optout.cli.verdicts import place_json, problem_json, signal_json
@@ -153,13 +154,35 @@ def _answer(
     }
 
 
-def answers(names: Iterable[str], policy: str, as_of: date, workers: int) -> Iterator[Answer]:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every process needs to answer.
+
+    Attributes:
+        policy: the name or path of the policy.
+        as_of: the day on which the policy is to be read.
+        declarations: the path of declarations about works; empty for none.
+    """
+
+    policy: str
+    as_of: date
+    declarations: str = ""
+
+    def reader(self) -> FileReader:
+        """A reader of files that knows the declarations.
+
+        Raises:
+            UnreadableInput: they cannot be read.
+        """
+        return FileReader(declarations=Declarations.read(self.declarations) if self.declarations else None)
+
+
+def answers(names: Iterable[str], setup: Setup, workers: int) -> Iterator[Answer]:
     """Answer for files in order, in one process or in many.
 
     Args:
         names: the files.
-        policy: the name or path of the policy.
-        as_of: the day on which the policy is to be read.
+        setup: policy, day and declarations.
         workers: how many processes to use at most.
 
     Raises:
@@ -168,13 +191,13 @@ def answers(names: Iterable[str], policy: str, as_of: date, workers: int) -> Ite
     todo = iter(names)
     first = list(islice(todo, FEW))
     if workers <= 1 or len(first) < FEW:
-        with FileReader() as reader:
-            inspector = Inspector(policy, as_of, reader)
+        with setup.reader() as reader:
+            inspector = Inspector(setup.policy, setup.as_of, reader)
             yield from (inspector.answer(name) for chunk in (first, todo) for name in chunk)
         return
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            started = (pool.submit(_run, batch, policy, as_of) for batch in _batches(first, todo))
+            started = (pool.submit(_run, batch, setup) for batch in _batches(first, todo))
             yield from _in_order(started, ahead=3 * workers)
     except BrokenProcessPool as error:
         raise UnreadableInput("a process was ended from outside", mend="use fewer --workers") from error
@@ -195,13 +218,13 @@ def _in_order(started: Iterator[Future[list[Answer]]], ahead: int) -> Iterator[A
 
 
 @lru_cache(maxsize=1)
-def _inspector(policy: str, as_of: date) -> Inspector:
+def _inspector(setup: Setup) -> Inspector:
     """This process's own inspector; it is made once and its helper process ends with it."""
-    reader = FileReader()
+    reader = setup.reader()
     atexit.register(reader.close)
-    return Inspector(policy, as_of, reader)
+    return Inspector(setup.policy, setup.as_of, reader)
 
 
-def _run(batch: list[str], policy: str, as_of: date) -> list[Answer]:
-    inspector = _inspector(policy, as_of)
+def _run(batch: list[str], setup: Setup) -> list[Answer]:
+    inspector = _inspector(setup)
     return [inspector.answer(name) for name in batch]

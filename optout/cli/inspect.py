@@ -18,7 +18,7 @@ from rich.text import Text
 
 from optout.cli import options
 from optout.cli.exit_codes import DONE, UNDECIDED, USAGE
-from optout.cli.file_answers import answers
+from optout.cli.file_answers import Setup, answers
 from optout.cli.verdicts import printable
 from optout.errors import UnreadableInput
 from optout.model import Purpose, State
@@ -52,6 +52,12 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)"
     )
+    parser.add_argument(
+        "--declarations",
+        metavar="FILE",
+        default="",
+        help="TDM·AI declarations, one JSON object a line, to be matched by ISCC (needs the extra iscc)",
+    )
     options.add_policy(parser)
     options.add_output(parser)
     parser.set_defaults(run=run)
@@ -65,8 +71,8 @@ def run(arguments: Namespace) -> int:
     tally: Counter[str] = Counter()
     with _sink(arguments.out) as sink, _Bar(len(todo), quiet=arguments.quiet) as bar:
         table = _table() if sink is None and not arguments.json else None
-        as_of = datetime.now(UTC).date()
-        for answer in answers(todo, arguments.policy, as_of, arguments.workers):
+        setup = Setup(arguments.policy, datetime.now(UTC).date(), arguments.declarations)
+        for answer in answers(todo, setup, arguments.workers):
             bar.step()
             tally.update(_counts(answer))
             if "error" in answer:

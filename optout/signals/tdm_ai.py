@@ -2,7 +2,8 @@
 
 TDM·AI JSON schema 1.0 (https://docs.tdmai.org/technical-specification/json-schema-definition), after
 draft-ietf-aipref-vocab-02; iscc-schema 0.8, `TDM`. A declaration binds an identifier, not the file it stands in.
-`train-ai` is the parent of `train-genai`, and `all` the parent of `train-ai`; `ai-use` and `search` stand alone.
+`train-ai` is the parent of `train-genai`, and `all` the parent of `train-ai`; `ai-use` and `search` stand alone. Of a
+work that is only similar, a declaration is a hint.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from optout.model import (
 )
 from optout.protocol import Embedded, Protocol
 from optout.syntax.located import Slot
-from optout.syntax.parts import Part, part_of, slot_of
+from optout.syntax.parts import NEAR, Part, part_of, slot_of
 
 MEANING: Mapping[str, Purpose] = {
     "all": Purpose.TDM,
@@ -93,7 +94,8 @@ def _settled(
         states=flow_down(states),
         layer=Layer.ASSET,
         strength=Strength.CONVENTION,
-        conditions=(("iscc", str(document["iscc"])[:_MAX_TEXT]),) if "iscc" in document else (),
+        advisory=part.where.startswith(NEAR),
+        conditions=tuple((name, str(document[name])[:_MAX_TEXT]) for name in ("iscc", "signer") if name in document),
     )
     return Reading((statement,) if states else (), tuple(problems))
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from optout.model import ASSET, Exchange, Place
 from optout.syntax.located import Damage, Fault, Located, Packet, Slot, Source
 
+NEAR = "near match"
+"""How the place of a part begins that is about a similar work, and therefore only a hint."""
+
 _EDGE = 1024 * 1024
 _CONTEXT = 200
 _MAX_REMNANTS = 16
