@@ -70,12 +70,12 @@ def main() -> int:
         Protego.parse(body.decode("utf-8", "replace"))
     parsing = time.process_time() - start
     count = len(found)
-    print(f"{count} origins, policy {policy.name}, mean robots.txt {sum(map(len, found)) // count} bytes (CPU time)")
+    mean = sum(map(len, found)) // count
+    print(f"{count} origins, policy {policy.name}, mean robots.txt {mean} bytes (CPU time)")
     print(f"  compile: {compiling / count * 1e6:8.0f} µs an origin = {count / compiling:.0f} origins/s")
     print(f"  decide:  {deciding / count / len(urls) * 1e6:8.1f} µs a URL, second reader included")
-    print(
-        f"  Protego parses the robots.txt alone in {parsing / count * 1e6:.0f} µs: ours/Protego = {compiling / parsing:.2f}"
-    )
+    ratio = compiling / parsing
+    print(f"  Protego parses the robots.txt alone in {parsing / count * 1e6:.0f} µs; ours/Protego = {ratio:.2f}")
     return 0
 
 
