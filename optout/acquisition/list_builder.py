@@ -10,15 +10,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from array import array
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from optout.syntax.list_index import KEY_BYTES, key_of
+from optout.syntax.list_index import KEY_BYTES, Directory, directory_bits, key_of
 from optout.syntax.listing import Match
 
 if TYPE_CHECKING:
@@ -47,6 +46,14 @@ class Progress:
     lines: int = 0
     faults: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
+
+
+class Written(NamedTuple):
+    """What stands in a file: keys for each kind of match, bits of their directories, SHA-256 of the whole."""
+
+    counts: tuple[int, ...]
+    bits: tuple[int, ...]
+    body: str
 
 
 class Builder:
@@ -101,16 +108,28 @@ class Builder:
         temporary.write_text(json.dumps(asdict(self.progress)), encoding="ascii")
         temporary.replace(self._directory / _STATE)
 
-    def write(self, file: BinaryIO) -> tuple[tuple[int, int, int, int], str]:
-        """Write all keys in order and each once; give the count for each kind of match, and their SHA-256."""
+    def write(self, file: BinaryIO) -> Written:
+        """Write all keys, in order and each once, and their directories."""
         digest = sha256()
-        counts = dict.fromkeys(Match, 0)
-        for match in Match:
-            for words in self._sorted(match):
-                file.write(words)
-                digest.update(words)
-                counts[match] += len(words) // KEY_BYTES
-        return (counts[Match.HOST], counts[Match.DOMAIN], counts[Match.URL], counts[Match.CONTENT]), digest.hexdigest()
+        counts = []
+        bits = [directory_bits(self._added(match)) for match in Match]
+        for match, width in zip(Match, bits, strict=True):
+            directory, count = Directory(width), 0
+            for keys in self._sorted(match):
+                directory.add(keys)
+                file.write(keys)
+                digest.update(keys)
+                count += len(keys) // KEY_BYTES
+            numbers = directory.finish()
+            file.write(numbers)
+            digest.update(numbers)
+            counts.append(count)
+        return Written(tuple(counts), tuple(bits), digest.hexdigest())
+
+    def _added(self, match: Match) -> int:
+        """How many keys were added, some perhaps twice."""
+        waiting = sum(len(share) for share in self._shares[match])
+        return (waiting + sum(path.stat().st_size for path in self._directory.glob(f"{match}-*.keys"))) // KEY_BYTES
 
     def _sorted(self, match: Match) -> Iterator[bytes]:
         for number in range(_SHARES):
@@ -125,11 +144,9 @@ class Builder:
 
 
 def _in_order(keys: bytes) -> bytes:
-    """Keys sorted and each once, as pairs of words whose lower byte comes first."""
+    """Keys sorted and each once."""
     layout = pa.binary(KEY_BYTES)
     held = pa.FixedSizeBinaryArray.from_buffers(layout, len(keys) // KEY_BYTES, [None, pa.py_buffer(keys)])
     single = held.unique()
     ordered = single.take(pc.sort_indices(single))
-    words = array("Q", ordered.buffers()[1].to_pybytes()[: len(ordered) * KEY_BYTES])
-    words.byteswap()
-    return words.tobytes()
+    return bytes(ordered.buffers()[1].to_pybytes()[: len(ordered) * KEY_BYTES])

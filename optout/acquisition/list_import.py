@@ -178,7 +178,7 @@ def _write(source: Source, form: str, digest: str, builder: Builder, target: Pat
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     with temporary.open("wb") as file:
         file.seek(length)
-        counts, keys = builder.write(file)
+        written = builder.write(file)
         description = Description(
             name=source.name,
             issuer=source.issuer,
@@ -189,8 +189,9 @@ def _write(source: Source, form: str, digest: str, builder: Builder, target: Pat
             source=digest,
             lines=builder.progress.lines,
             faults=builder.progress.faults,
-            counts=counts,
-            keys=keys,
+            counts=written.counts,
+            bits=written.bits,
+            body=written.body,
         )
         file.seek(0)
         file.write(header(description, length))

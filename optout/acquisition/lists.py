@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -36,6 +37,7 @@ SCHEME = "optout-list"
 """The scheme of the URLs by which exchanges name what was found: `optout-list:NAME/DATE/ENTRY`."""
 
 _LONGEST_NAME = 200
+_FINDS_KEPT = 4_096
 _JSON = (("Content-Type", "application/json"),)
 
 
@@ -79,9 +81,9 @@ def _described(path: Path) -> Description:
         return parse_header(_mapped(file.fileno(), path), str(path))[0]
 
 
-def _mapped(handle: int, path: Path) -> memoryview:
+def _mapped(handle: int, path: Path) -> mmap.mmap:
     try:
-        return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
     except (ValueError, OSError) as fault:
         raise UnreadableInput(f"{path} cannot be read", place=str(fault), mend="import its source again") from fault
 
@@ -168,6 +170,7 @@ def _one_of(indexes: Iterable[Index], match: Match, keys: Mapping[str, bytes]) -
     )
 
 
+@lru_cache(maxsize=_FINDS_KEPT)
 def _exchange(found: Listing, as_of: date) -> Exchange:
     """A find as an exchange. Its time is the list's date, so that the same find is the same exchange."""
     return Exchange(

@@ -2,31 +2,33 @@ r"""The indexed form of a list: a header that people can read, and sorted keys t
 
     optout-list 1 8192\n          the form, its edition, and how many bytes the header has
     {"name": ..., ...}            the description, as one line of JSON, filled up with spaces to whole pages
-    keys                          one section for each kind of match, in the order of `Match`
+    keys, directory               for each kind of match, in the order of `Match`
 
-A key is the first 16 bytes of the BLAKE2b of an entry's normal form, written as two 64-bit numbers, the lower byte
-first. Keys are spread evenly over their range, so that a key's value tells where in the section it must lie: a look-up
-touches a page or two, however long the list is. Entries themselves are not kept. What was found is known from what was
-looked for, and two entries share a key by accident once in 10^38.
+A key is the first 16 bytes of the BLAKE2b of an entry's normal form. The directory says for each beginning of some bits
+where keys that begin so begin, as 32-bit numbers, the lower byte first, and ends with the count of keys. Keys are
+spread evenly over their range, so between two numbers of the directory lie a few dozen keys at most: a look-up touches
+two pages, however long the list is. Entries themselves are not kept. What was found is known from what was looked for,
+and two entries share a key by accident once in 10^38.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, fields
 from datetime import date
 from hashlib import blake2b
-from math import isqrt
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol
 
 from optout.errors import UnreadableInput
 from optout.syntax.listing import Kind, Listing, Match
 from optout.urls import match_target, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from optout.urls import Origin
 
@@ -40,6 +42,19 @@ MAX_CUTS = 64
 _MAGIC = b"optout-list 1 "
 _WIDEST = 10**15
 _CUTS = "/?&"
+_NUMBER_BYTES = 4
+_TWO_NUMBERS = Struct("<II").unpack
+_KEYS_ALIKE = 16
+MOST_KEYS = 2**32 - 1
+"""The most entries of one kind that a list can have."""
+
+
+class Bytes(Protocol):
+    """Bytes in memory, or a file that is mapped there."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,8 @@ class Description:
         lines: how many lines the file has.
         faults: how many of them could not be used.
         counts: how many different entries it has, for each kind of match.
-        keys: the SHA-256 of the keys, in hexadecimal.
+        bits: how many bits of a key the directory goes by, for each kind of match.
+        body: the SHA-256 of everything after the header, in hexadecimal.
     """
 
     name: str
@@ -69,8 +85,9 @@ class Description:
     source: str
     lines: int
     faults: int
-    counts: tuple[int, int, int, int]
-    keys: str
+    counts: tuple[int, ...]
+    bits: tuple[int, ...]
+    body: str
 
     @property
     def entries(self) -> int:
@@ -84,8 +101,8 @@ class Description:
     def json(self) -> dict[str, object]:
         """The description as an object."""
         form: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
-        counts = {str(match): count for match, count in zip(Match, self.counts, strict=True)}
-        return form | {"as_of": self.as_of.isoformat(), "counts": counts}
+        by_match = {name: dict(zip(map(str, Match), form[name], strict=True)) for name in ("counts", "bits")}
+        return form | by_match | {"as_of": self.as_of.isoformat()}
 
 
 def header(description: Description, length: int) -> bytes:
@@ -96,7 +113,18 @@ def header(description: Description, length: int) -> bytes:
 def header_length(name: str, issuer: str, basis: str) -> int:
     """The bytes that the header of a list with such texts needs, whatever its counts will be."""
     widest = Description(
-        name, issuer, Kind.INFRINGING, basis, date.max, "dnsmasq", "0" * 64, _WIDEST, _WIDEST, (_WIDEST,) * 4, "0" * 64
+        name=name,
+        issuer=issuer,
+        kind=Kind.INFRINGING,
+        basis=basis,
+        as_of=date.max,
+        form="dnsmasq",
+        source="0" * 64,
+        lines=_WIDEST,
+        faults=_WIDEST,
+        counts=(_WIDEST,) * len(Match),
+        bits=(_WIDEST,) * len(Match),
+        body="0" * 64,
     )
     needed = len(_first_line(_WIDEST) + _json(widest)) + 1
     return -(-needed // PAGE) * PAGE
@@ -110,7 +138,7 @@ def _json(description: Description) -> bytes:
     return json.dumps(description.json(), sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def parse_header(data: bytes | memoryview, label: str) -> tuple[Description, int]:
+def parse_header(data: Bytes, label: str) -> tuple[Description, int]:
     """The description of a list and the length of its header.
 
     Args:
@@ -121,29 +149,34 @@ def parse_header(data: bytes | memoryview, label: str) -> tuple[Description, int
         UnreadableInput: it is not such a file, or not a whole one.
     """
     try:
-        return _parse_header(bytes(data[:PAGE]), data)
+        return _parse_header(data)
     except (ValueError, KeyError, TypeError) as fault:
         raise UnreadableInput(f"{label} is not a list in our form", mend="import its source again") from fault
 
 
-def _parse_header(first: bytes, data: bytes | memoryview) -> tuple[Description, int]:
+def _parse_header(data: Bytes) -> tuple[Description, int]:
+    first = data[:PAGE]
     line = first[: first.index(b"\n")]
     if not line.startswith(_MAGIC):
         raise ValueError("another form")
     length = int(line[len(_MAGIC) :])
-    form = json.loads(bytes(data[len(line) + 1 : length]))
-    counts = form.pop("counts")
+    form = json.loads(data[len(line) + 1 : length])
     description = Description(
         **form
         | {
             "kind": Kind(form["kind"]),
             "as_of": date.fromisoformat(form["as_of"]),
-            "counts": tuple(int(counts[match]) for match in Match),
+            "counts": tuple(int(form["counts"][match]) for match in Match),
+            "bits": tuple(int(form["bits"][match]) for match in Match),
         }
     )
-    if len(data) != length + description.entries * KEY_BYTES:
+    if len(data) != length + sum(map(_section_bytes, description.counts, description.bits)):
         raise ValueError("cut off")
     return description, length
+
+
+def _section_bytes(count: int, bits: int) -> int:
+    return count * KEY_BYTES + ((1 << bits) + 1) * _NUMBER_BYTES
 
 
 def key_of(entry: str) -> bytes:
@@ -152,36 +185,67 @@ def key_of(entry: str) -> bytes:
 
 
 class Section:
-    """The sorted keys of one kind of match."""
+    """The sorted keys of one kind of match, with their directory."""
 
-    __slots__ = ("_count", "_high", "_low", "_slack")
+    __slots__ = ("_count", "_data", "_directory", "_keys", "_shift")
 
-    def __init__(self, words: memoryview) -> None:
-        """Search in words of 64 bits: the upper and the lower half of one key after the other."""
-        self._high, self._low = words[::2], words[1::2]
-        self._count = len(self._high)
-        # The place of a key strays from where its value puts it by half the square root of the count; eight times that.
-        self._slack = 4 * isqrt(self._count) + 4
+    def __init__(self, data: Bytes, keys: int, count: int, bits: int) -> None:
+        """Search in a file.
+
+        Args:
+            data: the file.
+            keys: where the keys begin.
+            count: how many there are.
+            bits: how many bits of a key the directory goes by.
+        """
+        self._data, self._keys, self._count = data, keys, count
+        self._directory = keys + count * KEY_BYTES
+        self._shift = 64 - bits
 
     def __len__(self) -> int:
         return self._count
 
     def __contains__(self, key: bytes) -> bool:
-        high, low = int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
-        at = self._first(high)
-        while at < self._count and self._high[at] == high:
-            if self._low[at] == low:
-                return True
-            at += 1
-        return False
+        at = self._directory + (int.from_bytes(key[:8], "big") >> self._shift) * _NUMBER_BYTES
+        begin, end = _TWO_NUMBERS(self._data[at : at + 2 * _NUMBER_BYTES])
+        near = self._data[self._keys + begin * KEY_BYTES : self._keys + end * KEY_BYTES]
+        found = near.find(key)
+        # Bytes of two neighbours may look like the key.
+        while found % KEY_BYTES and found > 0:
+            found = near.find(key, found + 1)
+        return found >= 0
 
-    def _first(self, high: int) -> int:
-        """Where keys with this upper half begin, looked for around the place where they should be."""
-        guess = high * self._count >> 64
-        begin, end = max(0, guess - self._slack), min(self._count, guess + self._slack)
-        if (begin and self._high[begin - 1] >= high) or (end < self._count and self._high[end] < high):
-            begin, end = 0, self._count
-        return bisect_left(self._high, high, begin, end)
+
+class Directory:
+    """Makes the directory of a section from its keys."""
+
+    def __init__(self, bits: int) -> None:
+        self._shift = 64 - bits
+        self._last = 1 << bits
+        self._numbers = array("I")
+        self._count = 0
+
+    def add(self, keys: bytes) -> None:
+        """Go on with these keys, sorted and behind all earlier ones."""
+        words = array("Q", keys)
+        if sys.byteorder == "little":
+            words.byteswap()
+        highs = words[::2]
+        while len(self._numbers) < self._last and (bound := len(self._numbers) << self._shift) <= highs[-1]:
+            self._numbers.append(self._count + bisect_left(highs, bound))
+        self._count += len(highs)
+
+    def finish(self) -> bytes:
+        """The directory, when all keys are known."""
+        numbers = self._numbers + array("I", [self._count]) * (self._last + 1 - len(self._numbers))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers.tobytes()
+
+
+def directory_bits(count: int) -> int:
+    """How many bits the directory of so many keys goes by: 16 to 32 keys begin alike."""
+    return max(0, (count // _KEYS_ALIKE).bit_length() - 1)
 
 
 class Index:
@@ -189,34 +253,32 @@ class Index:
 
     __slots__ = ("_sections", "description")
 
-    def __init__(self, data: memoryview, label: str) -> None:
+    def __init__(self, data: Bytes, label: str) -> None:
         """Search in a file that lies in memory, or is mapped there.
 
         Raises:
-            UnreadableInput: it is not a list in our form, or this machine writes numbers the other way round.
+            UnreadableInput: it is not a list in our form, or not a whole one.
         """
-        if sys.byteorder != "little":
-            raise UnreadableInput(f"{label} needs a little-endian machine")
         self.description, at = parse_header(data, label)
         self._sections: dict[Match, Section] = {}
-        for match, count in zip(Match, self.description.counts, strict=True):
-            end = at + count * KEY_BYTES
-            self._sections[match] = Section(data[at:end].cast("Q"))
-            at = end
+        for match, count, bits in zip(Match, self.description.counts, self.description.bits, strict=True):
+            self._sections[match] = Section(data, at, count, bits)
+            at += _section_bytes(count, bits)
 
-    def host(self, keys: Mapping[str, bytes]) -> Iterator[tuple[Match, str]]:
+    def host(self, keys: Mapping[str, bytes]) -> list[tuple[Match, str]]:
         """What stands on the list of a host and the domains above it, from `host_keys`."""
         hosts, domains = self._sections[Match.HOST], self._sections[Match.DOMAIN]
-        for number, (name, key) in enumerate(keys.items()):
-            if number == 0 and key in hosts:
-                yield Match.HOST, name
-            if key in domains:
-                yield Match.DOMAIN, name
+        found = [(Match.DOMAIN, name) for name, key in keys.items() if key in domains] if len(domains) else []
+        if len(hosts):
+            name, key = next(iter(keys.items()))
+            if key in hosts:
+                found.insert(0, (Match.HOST, name))
+        return found
 
-    def one_of(self, match: Match, keys: Mapping[str, bytes]) -> Iterator[tuple[Match, str]]:
+    def one_of(self, match: Match, keys: Mapping[str, bytes]) -> list[tuple[Match, str]]:
         """Which of these stand on the list."""
         section = self._sections[match]
-        return ((match, entry) for entry, key in keys.items() if key in section) if len(section) else iter(())
+        return [(match, entry) for entry, key in keys.items() if key in section]
 
     def has(self, match: Match) -> bool:
         """Whether it has entries of a kind at all."""

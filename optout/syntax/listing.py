@@ -76,7 +76,8 @@ class Listing:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-_NAMES = frozenset(field.name for field in fields(Listing))
+FIELDS = tuple(field.name for field in fields(Listing))
+"""The names of what a find tells, in order."""
 
 
 def parse(body: bytes) -> Listing | None:
@@ -85,6 +86,6 @@ def parse(body: bytes) -> Listing | None:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or set(found) != _NAMES:
+    if not isinstance(found, dict) or set(found) != set(FIELDS):
         return None
     return Listing(**found) if all(isinstance(value, str) for value in found.values()) else None
