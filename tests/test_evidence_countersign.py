@@ -76,10 +76,10 @@ def grow(layout: Layout, at: float) -> None:
 
 def test_a_witness_cosigns_a_growing_log(layout: Layout, server: Server) -> None:
     store = KeyStore(layout.private)
-    assert countersign(layout, store).witnesses == [WITNESS.name]
+    assert countersign(layout, store, later(500)).witnesses == [WITNESS.name]
     grow(layout, 300)
-    assert countersign(layout, store).witnesses == [WITNESS.name]
-    assert countersign(layout, store).witnesses == [WITNESS.name]
+    assert countersign(layout, store, later(500)).witnesses == [WITNESS.name]
+    assert countersign(layout, store, later(500)).witnesses == [WITNESS.name]
     assert len(list(layout.checkpoints.iterdir())) == 2
     report = verify(layout.directory, now=later(600))
     assert report.valid, report.text
@@ -90,20 +90,20 @@ def test_a_witness_cosigns_a_growing_log(layout: Layout, server: Server) -> None
 
 def test_a_log_that_forgot_the_witness_asks_again(layout: Layout, server: Server) -> None:
     store = KeyStore(layout.private)
-    countersign(layout, store)
+    countersign(layout, store, later(500))
     grow(layout, 300)
     (layout.private / "witnesses.json").unlink()
-    assert countersign(layout, store).witnesses == [WITNESS.name]
+    assert countersign(layout, store, later(500)).witnesses == [WITNESS.name]
 
 
 def test_a_log_that_was_rolled_back_is_refused(layout: Layout, server: Server) -> None:
     store = KeyStore(layout.private)
     before = layout.checkpoint.read_bytes()
     grow(layout, 300)
-    countersign(layout, store)
+    countersign(layout, store, later(500))
     layout.checkpoint.write_bytes(before)
     with pytest.raises(witness.ForkError, match="another history"):
-        countersign(layout, store)
+        countersign(layout, store, later(500))
 
 
 def fork(layout: Layout, other: Layout, size: int) -> None:
@@ -126,19 +126,19 @@ def checkpoints_empty() -> bytes:
 
 @pytest.mark.parametrize("size", [8, 9, 30])
 def test_a_fork_is_refused(layout: Layout, server: Server, tmp_path: Path, size: int) -> None:
-    countersign(layout, KeyStore(layout.private))
+    countersign(layout, KeyStore(layout.private), later(500))
     other = Layout(tmp_path / "fork")
     fork(layout, other, size)
     with_witness(other, server.url)
     with pytest.raises(witness.ForkError):
-        countersign(other, KeyStore(other.private))
+        countersign(other, KeyStore(other.private), later(500))
 
 
 def test_a_witness_with_another_key_is_not_believed(layout: Layout, tmp_path: Path) -> None:
     other = SignerKey(WITNESS.name, WITNESS.algorithm, b"4" * 32)
     running = Server(witness.Witness(tmp_path / "w", other, log_keys(layout)))
     with_witness(layout, running.url)
-    result = countersign(layout, KeyStore(layout.private))
+    result = countersign(layout, KeyStore(layout.private), later(500))
     running.close()
     assert result.witnesses == []
     assert "did not cosign with its key" in result.problems[0]
@@ -147,7 +147,7 @@ def test_a_witness_with_another_key_is_not_believed(layout: Layout, tmp_path: Pa
 
 def test_a_witness_that_cannot_be_reached_is_a_problem_and_no_more(layout: Layout) -> None:
     with_witness(layout, "http://127.0.0.1:1")
-    assert "cannot be reached" in countersign(layout, KeyStore(layout.private)).problems[0]
+    assert "cannot be reached" in countersign(layout, KeyStore(layout.private), later(500)).problems[0]
 
 
 def test_the_witness_answers_as_the_specification_says(layout: Layout, tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def _cosign_at(layout: Layout, size: int, at: int) -> None:
     (AT - 4000, "before"), (int(later(86_400).timestamp()), "not come"),
 ])  # fmt: skip
 def test_a_witness_with_an_impossible_time_is_noticed(layout: Layout, server: Server, at: int, what: str) -> None:
-    countersign(layout, KeyStore(layout.private))
+    countersign(layout, KeyStore(layout.private), later(500))
     grow(layout, 300)
-    countersign(layout, KeyStore(layout.private))
+    countersign(layout, KeyStore(layout.private), later(500))
     size = max(int(path.name) for path in layout.checkpoints.iterdir())
     _cosign_at(layout, size, at)
     report = verify(layout.directory, now=later(600))
@@ -278,8 +278,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 
 
 def test_a_checkpoint_is_timestamped_and_verified_offline(layout: Layout, authority: Authority) -> None:
-    result = countersign(layout, KeyStore(layout.private), [authority.url, "http://127.0.0.1:1/"])
-    assert (result.tokens, len(result.problems)) == (1, 1)
+    result = countersign(layout, KeyStore(layout.private), later(500), [authority.url, "http://127.0.0.1:1/"])
+    assert (len(result.tokens), len(result.problems)) == (1, 1)
     report = verify(layout.directory, authorities=[authority.certificate], now=datetime.now(UTC) + timedelta(days=1))
     assert report.valid, report.text
     assert verify(layout.directory).steps[4].outcome == "cannot be checked"
@@ -290,7 +290,7 @@ def test_a_checkpoint_is_timestamped_and_verified_offline(layout: Layout, author
 def test_a_proof_carries_its_timestamp_to_the_standalone_verifier(layout: Layout, authority: Authority) -> None:
     import json  # noqa: PLC0415 - here only
 
-    countersign(layout, KeyStore(layout.private), [authority.url])
+    countersign(layout, KeyStore(layout.private), later(500), [authority.url])
     keys = [key.text for key in log_keys(layout)]
     proof = bundle.prove_url(layout, "https://site-2.example/p/0")
     data = json.dumps(proof).encode()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optout.evidence.keystore import KeyStore
+from optout.evidence.warc import ArchiveReader
 from optout.model import Exchange
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from optout.evidence.checkpoint import Opened
     from optout.evidence.layout import Description, Layout
@@ -67,6 +68,7 @@ class Evidence:
     entries: list[dict[str, Any]] = field(default_factory=list)
     lists: dict[str, Named] = field(default_factory=dict)
     records: dict[str, Named] = field(default_factory=dict)
+    _archived: ArchiveReader | None = None
 
     @property
     def store(self) -> KeyStore:
@@ -80,6 +82,13 @@ class Evidence:
             return self.layout.directory / self.description.archive
         beside = self.layout.directory / "../signals"
         return beside if beside.exists() else None
+
+    @property
+    def archived(self) -> ArchiveReader:
+        """The archive, read from its files without believing any index."""
+        if self._archived is None:
+            self._archived = ArchiveReader.scanned(self.archive) if self.archive else ArchiveReader(Path(), {})
+        return self._archived
 
     def of_type(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """The entries of one type, with their indexes."""

@@ -30,11 +30,8 @@ def records(evidence: Evidence, step: Step) -> None:
     present = {path.name: path for path in warc.archive_files(directory)} if directory else {}
     for name in sorted(set(logged) - set(present)):
         step.fault(f"signals/{name}", "", "the file is missing")
-    if directory is None:
-        return
-    reader = _reader(step, directory)
     for name, path in present.items():
-        _check_file(step, path, logged.get(name), reader)
+        _check_file(step, path, logged.get(name), evidence.archived)
 
 
 def reconciliation(evidence: Evidence, step: Step) -> None:
@@ -48,17 +45,12 @@ def reconciliation(evidence: Evidence, step: Step) -> None:
     if directory is None or not directory.exists():
         step.gap("the archive of signals is not here")
         return
-    try:
-        reader = ArchiveReader(directory)
-    except EvidenceError:
-        step.gap("the archive of signals is damaged")
-        return
-    wanted = dict.fromkeys(evidence.records, True)
-    _hold_lists(evidence, step, reader, wanted)
+    wanted = set(evidence.records)
+    _hold_lists(evidence, step, wanted)
     for record, named in evidence.records.items():
-        if record not in reader:
+        if record not in evidence.archived:
             step.fault(named.file, named.place, f"the record {record} that the row names is not archived")
-    _hold_archive(step, directory, set(wanted))
+    _hold_archive(step, directory, wanted)
 
 
 def replay(evidence: Evidence, step: Step) -> None:
@@ -70,7 +62,7 @@ def replay(evidence: Evidence, step: Step) -> None:
     if directory is None or not directory.exists():
         step.gap("the archive of signals is not here")
         return
-    again = _Replay(evidence, ArchiveReader(directory))
+    again = _Replay(evidence)
     for file, place, row in rows_of(evidence):
         if row.get("kind") == "decision" and isinstance(row.get("exchanges"), str):
             again.check(step, file, place, row)
@@ -79,9 +71,9 @@ def replay(evidence: Evidence, step: Step) -> None:
 class _Replay:
     """Decides again, keeping the exchanges of the last hosts at hand."""
 
-    def __init__(self, evidence: Evidence, reader: ArchiveReader) -> None:
+    def __init__(self, evidence: Evidence) -> None:
         self._decide = evidence.replay
-        self._reader = reader
+        self._reader = evidence.archived
         self._exchanges = lru_cache(maxsize=_REPLAYED_LISTS)(self._load)
 
     def check(self, step: Step, file: str, place: str, row: dict[str, Any]) -> None:
@@ -103,15 +95,7 @@ class _Replay:
         return tuple(self._reader.exchange(item["rec"]) for item in self._reader.listed(digest))
 
 
-def _reader(step: Step, directory: Path) -> ArchiveReader | None:
-    try:
-        return ArchiveReader(directory)
-    except EvidenceError as fault:
-        step.fault(fault.message, fault.place or "", "the archive cannot be read")
-        return None
-
-
-def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: ArchiveReader | None) -> None:
+def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: ArchiveReader) -> None:
     name = f"signals/{path.name}"
     before = step.fault_count
     lines = _check_records(step, path, name, reader)
@@ -126,7 +110,7 @@ def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: A
         step.fault(f"signals/{warc.index_path(path).name}", "", "the index is not that of the file")
 
 
-def _check_records(step: Step, path: Path, name: str, reader: ArchiveReader | None) -> list[bytes]:
+def _check_records(step: Step, path: Path, name: str, reader: ArchiveReader) -> list[bytes]:
     lines: list[bytes] = []
     answer: Located | None = None
     for found in warc.iterate(path):
@@ -145,11 +129,9 @@ def _check_records(step: Step, path: Path, name: str, reader: ArchiveReader | No
     return lines
 
 
-def _pair_fault(reader: ArchiveReader | None, answer: Located, request: Located) -> str | None:
+def _pair_fault(reader: ArchiveReader, answer: Located, request: Located) -> str | None:
     body = payload_of(answer.record)
     if answer.record.kind == "revisit":
-        if reader is None:
-            return None
         try:
             body = payload_of(reader.holder(answer.record.identifier).record)
         except (EvidenceError, KeyError) as fault:
@@ -174,16 +156,16 @@ def _check_head(step: Step, path: Path, name: str) -> None:
         step.fault(name, "", "the file does not have the hash of its head")
 
 
-def _hold_lists(evidence: Evidence, step: Step, reader: ArchiveReader, wanted: dict[str, bool]) -> None:
+def _hold_lists(evidence: Evidence, step: Step, wanted: set[str]) -> None:
     for digest, named in evidence.lists.items():
         try:
-            listed = reader.listed(digest)
+            listed = evidence.archived.listed(digest)
         except EvidenceError as fault:
             step.fault(named.file, named.place, f"the exchanges that the row names are not archived: {fault}")
             continue
         for item in listed:
-            wanted[item["rec"]] = True
-            if item["rec"] not in reader:
+            wanted.add(item["rec"])
+            if item["rec"] not in evidence.archived:
                 step.fault(named.file, named.place, f"the record {item['rec']} that the row rests on is not archived")
 
 

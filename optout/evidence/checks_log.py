@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from optout.errors import EvidenceError
 from optout.evidence import checkpoint as checkpoints
 from optout.evidence import entries as entry_types
 from optout.evidence import layout, timestamp, tlog, trust
-from optout.evidence.entries import DOCUMENT, GAP, PREDECESSOR, PURGE, REDACTION, ROTATION, SEGMENT
+from optout.evidence import note as notes
+from optout.evidence.entries import COUNTERSIGNED, DOCUMENT, GAP, PREDECESSOR, PURGE, REDACTION, ROTATION, SEGMENT
 from optout.evidence.log import LogReader, end_of
 from optout.evidence.note import Algorithm, MalformedNote, parse_verifier
 from optout.evidence.publisher import pending
@@ -152,6 +154,8 @@ def witnesses(evidence: Evidence, step: Step) -> None:
         _check_cosignatures(evidence, step, path, before)
     for path in sorted(evidence.layout.timestamps.glob("*.tsr")):
         _check_timestamp(evidence, step, path)
+    for index, entry in evidence.of_type(COUNTERSIGNED):
+        _check_kept(evidence, step, index, entry)
     if policy.quorum != trust.NONE and not before:
         step.gap(f"the policy asks for the quorum {policy.quorum}, and no checkpoint has been cosigned yet")
 
@@ -349,6 +353,21 @@ def _check_cosignatures(evidence: Evidence, step: Step, path: Path, before: dict
         _hold_to_log_time(step, name, key, at, opened.signers)
     if policy and policy.quorum != trust.NONE and not policy.satisfied(opened.signers):
         step.note(f"{name} has not been cosigned by the quorum {policy.quorum}")
+
+
+def _check_kept(evidence: Evidence, step: Step, index: int, entry: dict[str, Any]) -> None:
+    """What the log says others signed is still here."""
+    path = evidence.layout.checkpoints / str(entry["size"])
+    signers: set[str] = set()
+    if path.exists():
+        with suppress(MalformedNote):
+            signers = {line.name for line in notes.parse(path.read_bytes()).signatures}
+    for name in set(entry["witnesses"]) - signers:
+        step.fault(f"checkpoints/{entry['size']}", "", f"the cosignature of {name} (entry {index}) is missing")
+    tokens = evidence.layout.timestamps.glob(f"{entry['size']}.*.tsr")
+    digests = {sha256(token.read_bytes()).hexdigest() for token in tokens}
+    for digest in set(entry["tokens"]) - digests:
+        step.fault(f"timestamps/{entry['size']}", "", f"the token {digest} (entry {index}) is missing")
 
 
 def _hold_to_log_time(

@@ -126,9 +126,13 @@ def _check_rows(evidence: Evidence, step: Step, name: str, manifest: dict[str, A
         return
     try:
         salts = evidence.store.salts(manifest["file"])
-        if salts is None:
-            step.gap(f"{name}: no salts, so the root hash cannot be derived")
-            return
+    except EvidenceError as fault:
+        step.fault(evidence.name(evidence.store.salts_path(manifest["file"])), "", str(fault))
+        return
+    if salts is None:
+        step.gap(f"{name}: no salts, so the root hash cannot be derived")
+        return
+    try:
         leaves = segment.derive(table, salts)
     except EvidenceError as fault:
         step.fault(name, fault.place or "", fault.message)

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import fcntl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError
 from optout.evidence import note as notes
 from optout.evidence import timestamp, trust, witness
 from optout.evidence.checkpoint import parse
+from optout.evidence.entries import COUNTERSIGNED
 from optout.evidence.files import disk_errors, write_durably
 from optout.evidence.log import LogReader
+from optout.evidence.rows import microseconds
+from optout.evidence.sealing import put_pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from optout.evidence.keystore import KeyStore
     from optout.evidence.layout import Layout
@@ -34,22 +39,23 @@ class Countersigned:
     Attributes:
         size: of the checkpoint.
         witnesses: the names of those that cosigned.
-        tokens: how many timestamps were obtained.
+        tokens: the SHA-256 digests of the timestamp tokens that were obtained.
         problems: who did not, and why.
     """
 
     size: int
     witnesses: list[str] = field(default_factory=list)
-    tokens: int = 0
+    tokens: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def countersign(layout: Layout, store: KeyStore, authorities: Sequence[str] = ()) -> Countersigned:
-    """Ask the witnesses of the policy file, and the given authorities.
+def countersign(layout: Layout, store: KeyStore, now: datetime, authorities: Sequence[str] = ()) -> Countersigned:
+    """Ask the witnesses of the policy file, and the given authorities, and leave an entry for the log about it.
 
     Args:
         layout: where everything is.
         store: remembers what each witness has seen.
+        now: the time.
         authorities: addresses of timestamp authorities.
 
     Raises:
@@ -68,6 +74,12 @@ def countersign(layout: Layout, store: KeyStore, authorities: Sequence[str] = ()
             raise EvidenceError("another process is asking the witnesses", mend="wait for it") from fault
         _ask_witnesses(layout, store, signed, result)
         _ask_authorities(layout, signed, authorities, result)
+    if result.witnesses or result.tokens:
+        entry: dict[str, Any] = {
+            "v": COUNTERSIGNED, "size": size, "witnesses": result.witnesses, "tokens": result.tokens,
+            "t": microseconds(now),
+        }  # fmt: skip
+        put_pending(layout, f"countersigned-{size}-{entry['t']}", entry)
     return result
 
 
@@ -113,4 +125,4 @@ def _ask_authorities(layout: Layout, signed: bytes, authorities: Sequence[str], 
         keep(layout, signed)
         number = len(list(layout.timestamps.glob(f"{result.size}.*.tsr")))
         write_durably(layout.timestamps / f"{result.size}.{number}.tsr", token)
-        result.tokens += 1
+        result.tokens.append(sha256(token).hexdigest())

@@ -9,12 +9,14 @@
 | `purge` | a segment's file that was removed when its time was up; its hashes remain |
 | `gap` | rows that are lost, declared |
 | `rotation` | new signing keys, under the signature of the old ones |
+| `countersigned` | who else put their name to an earlier checkpoint, and timestamp tokens over it |
 | `heartbeat` | nothing happened; so silence is visible |
 | `predecessor` | the last checkpoint of the log before this one |
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from optout.evidence.canonical import decode
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 SEGMENT, ARCHIVE, DOCUMENT = "evidence/segment/1", "evidence/archive/1", "evidence/document/1"
 REDACTION, PURGE, GAP = "evidence/redaction/1", "evidence/purge/1", "evidence/gap/1"
 ROTATION, HEARTBEAT, PREDECESSOR = "evidence/rotation/1", "evidence/heartbeat/1", "evidence/predecessor/1"
+COUNTERSIGNED = "evidence/countersigned/1"
 
 REQUIRED: Mapping[str, Mapping[str, type]] = {
     SEGMENT: {
@@ -40,10 +43,15 @@ REQUIRED: Mapping[str, Mapping[str, type]] = {
     PURGE: {"file": str, "basis": str, "t": int},
     GAP: {"node": str, "first_seq": int, "rows": int, "reason": str, "t": int},
     ROTATION: {"old": list, "new": list, "until": int, "t": int},
+    COUNTERSIGNED: {"size": int, "witnesses": list, "tokens": list, "t": int},
     HEARTBEAT: {"t": int},
     PREDECESSOR: {"checkpoint": str, "t": int},
 }  # fmt: skip
 """The fields that an entry of each type has, with their types."""
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGESTS = {"rows_root", "file_sha256", "sha256", "before", "after", "chain"}
 
 
 def archive(sealed: Sealed, t: int) -> dict[str, Any]:
@@ -84,7 +92,10 @@ def parse(data: bytes) -> dict[str, Any]:
     required = REQUIRED.get(kind) if isinstance(kind, str) else None
     if required is None:
         raise ValueError(f"an entry of the unknown type {kind!r}")
-    for name, kind in required.items():
-        if type(entry.get(name)) is not kind:
-            raise ValueError(f"a {entry['v']} entry without a proper {name}")
+    for name, expected in required.items():
+        if type(entry.get(name)) is not expected:
+            raise ValueError(f"a {kind} entry without a proper {name}")
+    for name in _DIGESTS & entry.keys():
+        if not _DIGEST.fullmatch(str(entry[name])):
+            raise ValueError(f"a {kind} entry whose {name} is no SHA-256")
     return dict(entry)

@@ -273,7 +273,7 @@ class Journal:
 
     def _write_head(self) -> None:
         with (self.directory / f"{self.node}.head").open("wb", buffering=0) as head:
-            head.write(encode({"chain": self._tip.chain.hex(), "next_seq": self._tip.next_seq}) + b"\n")
+            head.write(_head_bytes(self._tip))
 
     def _recover(self, start: Tip) -> Tip:
         """Read the chain to its end, cut an incomplete last frame, and make ready to append after it."""
@@ -322,7 +322,8 @@ def read_head(directory: Path, node: str) -> Tip | None:
     try:
         data = (directory / f"{node}.head").read_bytes()
         said = decode(data.removesuffix(b"\n"))
-        return Tip(said["next_seq"], bytes.fromhex(said["chain"]))
+        tip = Tip(said["next_seq"], bytes.fromhex(said["chain"]))
+        return tip if _head_bytes(tip) == data else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -386,6 +387,10 @@ def check(path: Path, before: Tip | None) -> Iterator[Frame | Damage]:
             if fault:
                 yield Damage(found.offset, found.index, f"row {number}: {fault}", torn=False)
                 return
+
+
+def _head_bytes(tip: Tip) -> bytes:
+    return encode({"chain": tip.chain.hex(), "next_seq": tip.next_seq}) + b"\n"
 
 
 def _row_fault(line: bytes, seq: int) -> str | None:

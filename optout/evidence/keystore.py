@@ -112,14 +112,18 @@ class KeyStore:
         if not self._memory.exists():
             return None
         try:
-            said = decode(self._read_private(self._memory))
-            return TreeHead(int(said["size"]), bytes.fromhex(said["root"]))
+            data = self._read_private(self._memory)
+            said = decode(data)
+            head = TreeHead(int(said["size"]), bytes.fromhex(said["root"]))
         except (ValueError, KeyError, TypeError) as fault:
             raise EvidenceError(f"{self._memory} is damaged", mend="restore it from a copy") from fault
+        if _head_bytes(head) != data:
+            raise EvidenceError(f"{self._memory} is damaged", mend="restore it from a copy")
+        return head
 
     def remember(self, head: TreeHead) -> None:
         """Write down what is about to be signed."""
-        write_durably(self._memory, encode({"root": head.root.hex(), "size": head.size}), PRIVATE_FILE)
+        write_durably(self._memory, _head_bytes(head), PRIVATE_FILE)
 
     def salts(self, segment: str) -> Salts | None:
         """What is known of the salts of a segment; None where there is nothing.
@@ -131,9 +135,13 @@ class KeyStore:
         if not path.exists():
             return None
         try:
-            return salts.from_json(decode(path.read_bytes()))
+            data = path.read_bytes()
+            known = salts.from_json(decode(data))
         except ValueError as fault:
             raise EvidenceError(f"{path} is damaged", place=str(fault)) from fault
+        if encode(known.json) != data:
+            raise EvidenceError(f"{path} is damaged", place="it is not in the form that we write")
+        return known
 
     def keep_salts(self, segment: str, known: Salts) -> None:
         """Write the salts of a segment; what was known before is overwritten and forgotten."""
@@ -184,6 +192,10 @@ def new_signers(origin: str) -> tuple[SignerKey, ...]:
 def new_seed() -> bytes:
     """A fresh seed for a segment's salts."""
     return os.urandom(salts.SALT_SIZE)
+
+
+def _head_bytes(head: TreeHead) -> bytes:
+    return encode({"root": head.root.hex(), "size": head.size})
 
 
 def _parse_key(line: str) -> LogKey:

@@ -41,6 +41,7 @@ class Index:
         archives: the names of WARC files taken down.
         documents: for each kind, the digest in force.
         redactions: the redactions and purges, in order.
+        countersigned: size and time of what is known to be countersigned.
         last: the time of the newest entry, in microseconds.
     """
 
@@ -48,6 +49,7 @@ class Index:
     archives: set[str] = field(default_factory=set)
     documents: dict[str, str] = field(default_factory=dict)
     redactions: list[dict[str, Any]] = field(default_factory=list)
+    countersigned: set[tuple[int, int]] = field(default_factory=set)
     last: int = 0
 
     def take(self, entry: dict[str, Any]) -> None:
@@ -63,6 +65,8 @@ class Index:
                 self.documents[entry["kind"]] = entry["digest"]
             case entries.REDACTION | entries.PURGE:
                 self.redactions.append(entry)
+            case entries.COUNTERSIGNED:
+                self.countersigned.add((entry["size"], entry["t"]))
 
     def has(self, entry: dict[str, Any]) -> bool:
         """Whether the log holds an entry that says the same."""
@@ -74,6 +78,8 @@ class Index:
                 return entry["name"] in self.archives
             case entries.DOCUMENT:
                 return bool(self.documents.get(entry["kind"]) == entry["digest"])
+            case entries.COUNTERSIGNED:
+                return (entry["size"], entry["t"]) in self.countersigned
         return False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optout.errors import EvidenceError
 from optout.evidence import checks_archive, checks_log, checks_rows
 from optout.evidence.checks import Evidence
 from optout.evidence.layout import find
@@ -68,6 +69,10 @@ def verify(
     steps = []
     for number, (name, check) in enumerate(STEPS, 1):
         step = Step(number, name)
-        check(evidence, step)
+        try:
+            check(evidence, step)
+        except (OSError, ArithmeticError, LookupError, TypeError, ValueError, EvidenceError) as fault:
+            # Damage can make anything of a file; whatever it made, the step does not hold.
+            step.fault("", "", f"this could not be looked at: {fault!r}")
         steps.append(step)
     return Report(str(directory), steps)

@@ -43,7 +43,7 @@ from optout.evidence.exchange_record import (
 from optout.evidence.files import disk_errors, sync_directory, write_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -58,6 +58,7 @@ REMEMBERED = 200_000
 _LARGEST_RECORD = 1 << 28
 _CHUNK = 1 << 16
 _REVISIT = "warc/revisit"
+_INDEXED = ("url", "requested", "date", "rec", "filename", "offset", "length", "mime", "digest")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -330,9 +331,15 @@ def read_index(path: Path) -> Iterator[cdxj.Entry]:
     with index_path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield cdxj.parse(line)
+                yield _checked(cdxj.parse(line))
             except ValueError as fault:
                 raise EvidenceError(f"{index_path(path)} is damaged", place=f"line {number}") from fault
+
+
+def _checked(entry: cdxj.Entry) -> cdxj.Entry:
+    if not all(isinstance(entry.fields.get(name), str) for name in _INDEXED) or not entry.fields["offset"].isdigit():
+        raise ValueError("a field is missing")
+    return entry
 
 
 def index_entries(located: Located) -> list[cdxj.Entry]:
@@ -354,19 +361,25 @@ def index_entries(located: Located) -> list[cdxj.Entry]:
 class ArchiveReader:
     """Finds exchanges in an archive directory by record identifier. It keeps an index, not the records, in memory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take up the indexes of sealed files, and read the others.
+    def __init__(self, directory: Path, places: Mapping[str, tuple[str, int]] | None = None) -> None:
+        """Use an index, or by default those of sealed files, reading the others.
+
+        Args:
+            directory: where the files are.
+            places: for each record identifier the name of a file and an offset.
 
         Raises:
             EvidenceError: an index or a file is damaged.
         """
         self._directory = directory
-        self._places: dict[str, tuple[str, int]] = {}
-        for path in archive_files(directory):
-            for entry in read_index(path) if index_path(path).exists() else _index_of_open(path):
-                fields = entry.fields
-                if fields["mime"] != _REVISIT or fields["rec"] not in self._places:
-                    self._places[fields["rec"]] = fields["filename"], int(fields["offset"])
+        self._places = _places(_entries(directory)) if places is None else places
+
+    @classmethod
+    def scanned(cls, directory: Path) -> Self:
+        """Read all files as far as they can be read, and no index."""
+        found = (found for path in archive_files(directory) for found in iterate(path))
+        located = (item for item in found if isinstance(item, Located))
+        return cls(directory, _places(entry for item in located for entry in index_entries(item)))
 
     def __contains__(self, identifier: str) -> bool:
         """Whether a record is archived."""
@@ -464,6 +477,21 @@ class ArchiveReader:
             return file.read(located.length)
 
 
+def _entries(directory: Path) -> Iterator[cdxj.Entry]:
+    for path in archive_files(directory):
+        yield from read_index(path) if index_path(path).exists() else _index_of_open(path)
+
+
+def _places(entries: Iterable[cdxj.Entry]) -> dict[str, tuple[str, int]]:
+    """Where each record is; where the same exchange was archived twice, the record with the body."""
+    places: dict[str, tuple[str, int]] = {}
+    for entry in entries:
+        fields = entry.fields
+        if fields["mime"] != _REVISIT or fields["rec"] not in places:
+            places[fields["rec"]] = fields["filename"], int(fields["offset"])
+    return places
+
+
 def record_fault(record: Record) -> str | None:
     """What is wrong with a record by itself; `pair_fault` looks at what belongs together."""
     if record.fields.get("WARC-Block-Digest") != payload_digest(record.block):
@@ -539,8 +567,9 @@ def _index_of_open(path: Path) -> Iterator[cdxj.Entry]:
 def read_head(path: Path) -> tuple[int, str] | None:
     """The length and SHA-256 that a growing file should have at least; None where its head cannot be read."""
     try:
-        said = decode(head_path(path).read_bytes().removesuffix(b"\n"))
-        return int(said["size"]), str(said["sha256"])
+        data = head_path(path).read_bytes()
+        said = decode(data.removesuffix(b"\n"))
+        return (int(said["size"]), str(said["sha256"])) if data.endswith(b"\n") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
