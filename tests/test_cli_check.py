@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from optout.cli import main
-from optout.cli.demo_origins import Origins
+from optout.cli.demo_origins import Answer, Origins
 
 
 def run(*args: str, data: str = "") -> subprocess.CompletedProcess[str]:
@@ -81,7 +81,7 @@ def test_live_check_reads_real_origins(capsys):
         assert answer["decisions"]["ai-train"]["effect"] == "deny"
         origins.sites["127.0.0.1"] = origins.sites["open.test"]
         assert main(["check", f"{base}/note-1", "--allow-private", "--explain"]) == 0
-        assert "may be fetched" in capsys.readouterr().out
+        assert "ai-train: yes (no-reservation); access is allowed" in capsys.readouterr().out
 
 
 def test_a_refused_page_is_never_asked_for(capsys):
@@ -105,3 +105,17 @@ def test_the_registry_is_printed(capsys):
     assert {"name", "specification", "edition", "status", "mode", "carriers"} <= set(rows[0])
     assert main(["protocols", "robots-exclusion"]) == 0
     assert "robots.unreachable" in capsys.readouterr().out
+
+
+def test_the_answer_shows_the_offer_and_whom_to_ask(capsys):
+    with Origins() as origins:
+        origins.sites["127.0.0.1"] = origins.sites["publisher.test"]
+        base = f"http://127.0.0.1:{origins.port}"
+        origins.sites["127.0.0.1"].answers["/.well-known/tdmrep.json"] = Answer(
+            json.dumps([{"location": "/", "tdm-reservation": 1, "tdm-policy": f"{base}/tdm.json"}]),
+            content_type="application/json",
+        )
+        assert main(["check", f"{base}/papers/1", "--allow-private"]) == 1
+        shown = capsys.readouterr().out
+    assert "ai-train: no (tdmrep.file.reserved)" in shown
+    assert "rights@publisher.test" in shown

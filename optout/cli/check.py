@@ -12,10 +12,11 @@ from optout.acquisition.fetcher import Limits
 from optout.assess import assess
 from optout.cli import cases, options
 from optout.cli.exit_codes import DONE, USAGE, of_effects
-from optout.cli.verdicts import print_explanation, print_verdict, printable, verdict_json
+from optout.cli.verdicts import print_answer, print_explanation, print_pairs, print_verdict, printable, verdict_json
 from optout.errors import OptoutError, UnreadableInput
 from optout.identity import Identity
 from optout.model import Purpose
+from optout.signals import tdmrep
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -65,6 +66,11 @@ def _purposes(arguments: Namespace) -> tuple[Purpose, ...]:
     return tuple(purpose for purpose in Purpose if purpose in chosen)
 
 
+def _judged(arguments: Namespace, policy: Policy) -> tuple[Purpose, ...]:
+    """The purposes that the exit code answers for."""
+    return _purposes(arguments) if arguments.purpose else policy.crawl_purposes
+
+
 async def _run_live(arguments: Namespace, policy: Policy) -> int:
     identity = options.identity(arguments)
     limits = Limits(seconds=arguments.timeout, allow_private=arguments.allow_private)
@@ -78,7 +84,7 @@ async def _run_live(arguments: Namespace, policy: Policy) -> int:
                 codes.append(USAGE)
                 continue
             _show(arguments, policy, assessment)
-            judged = [Purpose(purpose) for purpose in arguments.purpose or policy.crawl_purposes]
+            judged = _judged(arguments, policy)
             codes.append(of_effects(assessment.verdict.decision(purpose).effect for purpose in judged))
     return max(codes, key=_worst, default=DONE)
 
@@ -93,18 +99,30 @@ def _with_scheme(url: str) -> str:
     return url if "://" in url else f"https://{url}"
 
 
+def _policy_offers(assessment: Assessment) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """What the policies that a TDM reservation points to ask in return, and whom to write to (TDMRep section 6)."""
+    found = (
+        (exchange.url, tdmrep.offer(exchange)) for exchange in assessment.exchanges if exchange.role == tdmrep.POLICY
+    )
+    return [(url, offer) for url, offer in found if offer]
+
+
 def _show(arguments: Namespace, policy: Policy, assessment: Assessment) -> None:
     purposes = _purposes(arguments)
+    offers = _policy_offers(assessment)
     if arguments.json:
         answer = {"url": assessment.url, "policy": policy.name, "agent": arguments.token}
-        print(json.dumps(answer | verdict_json(assessment.verdict, purposes), ensure_ascii=False))
+        licences = [{"policy": url, "terms": [{"name": n, "text": t} for n, t in offer]} for url, offer in offers]
+        print(
+            json.dumps(answer | verdict_json(assessment.verdict, purposes) | {"offers": licences}, ensure_ascii=False)
+        )
         return
     console = options.console()
-    access = "may be fetched" if assessment.verdict.access == "permit" else "must not be fetched"
-    console.print(
-        f"{printable(assessment.url, 2_000)}  {access} as {arguments.token} under {policy.name}", markup=False
-    )
+    print_answer(console, assessment.url, assessment.verdict, _judged(arguments, policy))
+    console.print(f"as {arguments.token}, under the policy {policy.name}", markup=False)
     print_verdict(console, assessment.verdict, purposes)
+    for url, offer in offers:
+        print_pairs(console, f"Offer of {printable(url)}", offer)
     if arguments.explain:
         print_explanation(console, assessment.verdict, policy)
 

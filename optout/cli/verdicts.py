@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from optout.engine.overall import overall
 from optout.model import Effect, Purpose, Scope, State
 from optout.signals import PROTOCOLS
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _EFFECT_STYLE = {Effect.PERMIT: "green", Effect.DENY: "bold red", Effect.REVIEW: "yellow"}
 _STATE_STYLE = {State.RESERVED: "red", State.PERMITTED: "green", State.UNSPECIFIED: "dim"}
 _LONGEST_VALUE = 160
+_LONGEST_CELL = 90
+_LONGEST_URL = 2_000
 
 
 def place_json(place: Place) -> dict[str, Any]:
@@ -83,6 +86,18 @@ def printable(text: str, longest: int = _LONGEST_VALUE) -> str:
     return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
 
 
+_ANSWERS = {Effect.PERMIT: "yes", Effect.DENY: "no", Effect.REVIEW: "a person has to decide"}
+
+
+def print_answer(console: Console, url: str, verdict: Verdict, purposes: Sequence[Purpose]) -> None:
+    """Print the short answer: for what it is asked, whether the copy may be used, and whether it may be fetched."""
+    answer = overall(verdict, purposes)
+    access = "allowed" if verdict.access is Effect.PERMIT else "refused"
+    console.print(Text(printable(url, _LONGEST_URL), style="bold"))
+    sentence = Text(f"{', '.join(purposes)}: ").append(_ANSWERS[answer.effect], style=_EFFECT_STYLE[answer.effect])
+    console.print(sentence.append(f" ({answer.reason}); access is {access}"))
+
+
 def print_verdict(console: Console, verdict: Verdict, purposes: Sequence[Purpose]) -> None:
     """Print the answer per purpose, then every other signal, offers, problems and coverage."""
     console.print(_decisions(verdict, purposes))
@@ -111,7 +126,7 @@ def _decisions(verdict: Verdict, purposes: Iterable[Purpose]) -> Table:
             Text(decision.effect, style=_EFFECT_STYLE[decision.effect]),
             decision.reason,
             Text(printable(str(first.place)) if first else ""),
-            Text(printable(first.value) if first else ""),
+            Text(printable(first.value, _LONGEST_CELL) if first else ""),
         )
     return table
 
@@ -128,9 +143,14 @@ def _signals(title: str, signals: Iterable[Signal]) -> Table:
             f"{signal.protocol} (advisory)" if signal.advisory else signal.protocol,
             scope,
             Text(printable(str(signal.place))),
-            Text(printable(signal.value)),
+            Text(printable(signal.value, _LONGEST_CELL)),
         )
     return table
+
+
+def print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and texts of a stranger's under a title."""
+    console.print(_pairs(title, pairs))
 
 
 def _pairs(title: str, pairs: Iterable[tuple[str, str]]) -> Table:
