@@ -66,12 +66,14 @@ class Pass:
         url: the URL that was decided on.
         site: its origin.
         outcome: the latest decision.
+        listed: what lists say about the URL, beside what they say about its origin.
         stopped: whether the download was stopped after the headers.
     """
 
     url: str
     site: Site
     outcome: Outcome
+    listed: tuple[Exchange, ...] = ()
     stopped: bool = False
 
 
@@ -130,8 +132,15 @@ class Guard:
         except MalformedUrl as fault:
             self._account.count("reason/url.malformed")
             raise IgnoreRequest(str(fault)) from fault
-        site = self._origins.known(origin) or await self._origins.site(origin, request)
-        return Pass(url, site, site.decide(url))
+        listed = self.options.lists.consult_url(url)
+        site = self._origins.known(origin) or self._origins.settled(listed, url)
+        return self._given(url, site or await self._origins.site(origin, request), listed)
+
+    def _given(self, url: str, site: Site, listed: tuple[Exchange, ...]) -> Pass:
+        """What the origin says of a URL, and what lists say of it."""
+        if not listed:
+            return Pass(url, site, site.decide(url))
+        return Pass(url, site, site.judged(url, listed, self._keep((*site.exchanges, *listed))), listed)
 
     def check(self, request: Request) -> None:
         """Let nothing out of the machine that was not decided on.
@@ -239,15 +248,26 @@ class Guard:
             # A download handler that follows redirects by itself has been where nobody decided.
             given = await self._decide(response.url, request)
         page = self._exchange(response) if self._screen.finds(response) else None
+        documents: tuple[Exchange, ...] = ()
         if page is not None:
             documents = await self._origins.documents(engine.read((page,), self.options.policy), request)
-            grounds = self._keep((*given.site.exchanges, *documents)) if documents else given.site.digest
-            given.outcome = given.site.judged(given.url, (page, *documents), grounds)
+        self._look_closer(response, given, page, documents)
         self._let_on(response, given, page)
         action = self._postponed.pop(request, None) if self._postponed else None
         if action is not None:
             action(request)
         return response
+
+    def _look_closer(
+        self, response: Response, given: Pass, page: Exchange | None, documents: tuple[Exchange, ...] = ()
+    ) -> None:
+        """Decide again where the page speaks, or its content is on a list."""
+        listed = self.options.lists.consult_body(response.body)
+        if page is None and not listed:
+            return
+        closer = (*given.listed, *documents, *listed)
+        grounds = self._keep((*given.site.exchanges, *closer)) if closer else given.site.digest
+        given.outcome = given.site.judged(given.url, (*_one(page), *closer), grounds)
 
     def _let_on(self, response: Response, given: Pass, page: Exchange | None = None) -> None:
         """Log the decision on a response, and let only a permitted one be seen."""
@@ -312,10 +332,9 @@ class Guard:
         if site is None:
             self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
-        given = Pass(response.url, site, site.decide(response.url))
+        given = self._given(response.url, site, self.options.lists.consult_url(response.url))
         page = self._exchange(response) if self._screen.finds(response) else None
-        if page is not None:
-            given.outcome = site.judged(response.url, (page,))
+        self._look_closer(response, given, page)
         self._let_on(response, given, page)
 
     def note_kept(self, url: str, record: str, digest: str) -> None:
@@ -379,6 +398,10 @@ def guard_of(crawler: Crawler) -> Guard:
     if holder is None:
         raise OptoutError("the add-on is not switched on", mend='add "crawler.addon.OptOutAddon" to ADDONS')
     return holder.guard
+
+
+def _one(page: Exchange | None) -> tuple[Exchange, ...]:
+    return () if page is None else (page,)
 
 
 def _points_to_documents(reads: Iterable[Read]) -> bool:

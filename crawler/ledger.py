@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crawler.options import Options
+    from optout.acquisition.lists import Lists
     from optout.errors import EvidenceError
     from optout.identity import Identity
 
@@ -54,6 +55,8 @@ class Ledger:
         policy, registry, agents = options.policy_texts
         self._log.document("policy", [policy], self._ticked_at, options.policy.digest)
         self._log.document("registry", [registry, agents], self._ticked_at, options.policy.registry_digest)
+        if options.lists.descriptions:
+            self._log.document("lists", [_lists_text(options.lists)], self._ticked_at)
         return self._log.document("identity", [_identity_text(options.identity)], self._ticked_at)
 
     def keep(self, exchanges: Exchanges) -> str:
@@ -124,6 +127,12 @@ class Ledger:
         if (now - self._ticked_at).total_seconds() >= SEAL_SECONDS:
             self._ticked_at = now
             self._log.tick(now)
+
+
+def _lists_text(lists: Lists) -> bytes:
+    """Which lists are in force, with issuer, legal basis, date, and the digests of their source and of their keys."""
+    form = [description.json() for description in lists.descriptions]
+    return json.dumps(form, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def _identity_text(identity: Identity) -> bytes:

@@ -8,9 +8,11 @@
 | `OPTOUT_NODE` | the name of this writer; processes that share a directory need different ones | the spider's name |
 | `OPTOUT_SIGNAL_TIMEOUT` | seconds that one signal file may take, at most `DOWNLOAD_TIMEOUT` | 30 |
 | `OPTOUT_ORIGINS_CACHED` | origins whose signals are kept in memory | 10000 |
+| `OPTOUT_LISTS` | a directory of lists that `optout lists import` has made | none |
 | `OPTOUT_HASH_BODIES` | whether the log names the SHA-256 of every page that was fetched | False |
 
-Everything that can change a verdict is in the policy file, and nowhere else.
+Everything that can change a verdict is in the policy file and in the lists, which the log names by their digests, and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from optout.acquisition import policy_files
 from optout.acquisition.fetcher import Limits
+from optout.acquisition.lists import Lists
 from optout.errors import UnreadableInput
 from optout.identity import Identity
 
@@ -40,6 +43,7 @@ NAMES = frozenset(
         "OPTOUT_SIGNAL_TIMEOUT",
         "OPTOUT_ORIGINS_CACHED",
         "OPTOUT_HASH_BODIES",
+        "OPTOUT_LISTS",
     }
 )
 """Every setting of ours; another one that begins with `OPTOUT_` is a misspelling."""
@@ -65,6 +69,7 @@ class Options:
         limits: what one signal file may cost.
         origins_cached: how many origins' signals are kept in memory.
         hash_bodies: whether rows name the digest of every page that was fetched.
+        lists: the lists in force on the day the crawl began.
     """
 
     policy: Policy
@@ -75,6 +80,7 @@ class Options:
     limits: Limits
     origins_cached: int
     hash_bodies: bool
+    lists: Lists
 
 
 def read(settings: BaseSettings, spider_name: str) -> Options:
@@ -84,7 +90,9 @@ def read(settings: BaseSettings, spider_name: str) -> Options:
         OptoutError: a setting of ours cannot be used; the error names it.
     """
     name = settings.get("OPTOUT_POLICY", policy_files.DEFAULT)
-    policy = policy_files.load(name, as_of=datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    policy = policy_files.load(name, as_of=today)
+    store = settings.get("OPTOUT_LISTS")
     return Options(
         policy=policy,
         policy_texts=policy_files.texts(name),
@@ -94,6 +102,7 @@ def read(settings: BaseSettings, spider_name: str) -> Options:
         limits=_limits(settings, policy),
         origins_cached=_whole(settings, "OPTOUT_ORIGINS_CACHED", DEFAULT_ORIGINS_CACHED),
         hash_bodies=settings.getbool("OPTOUT_HASH_BODIES"),
+        lists=Lists.open(Path(store), today) if store else Lists.none(),
     )
 
 

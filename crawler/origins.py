@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from crawler import lists
 from crawler.single_flight import SingleFlight, together
 from optout import engine
 from optout.acquisition import plan
@@ -152,11 +153,17 @@ class Origins:
         return exchange
 
     async def _look(self, origin: Origin, request: Request) -> Site:
-        """Fetch and read an origin's signals.
+        """Ask the lists, and fetch and read an origin's signals unless a list settles it.
 
         robots.txt comes first: where it cannot be reached nothing may be fetched whatever else is said, and the
         other files are not asked for.
         """
+        listed = self._options.lists.consult_host(origin)
+        settled = self.settled(listed, origin.text)
+        if settled is not None:
+            self._sites.put(origin, settled)
+            self._count("origins/listed")
+            return settled
         seen_at = time.time()
         planned = plan.well_known(origin, self._options.policy)
         exchanges = [await self._fetch(item, request) for item in planned if item.role == engine.ROBOTS_ROLE]
@@ -164,17 +171,27 @@ class Origins:
             others = (self._fetch(item, request) for item in planned if item.role != engine.ROBOTS_ROLE)
             exchanges += await together(others)
             exchanges += await self.documents(engine.read(exchanges, self._options.policy), request)
-        site = Site(
+        site = self._site((*listed, *exchanges), seen_at)
+        self._sites.put(origin, site)
+        self._count("origins/consulted" if _reached(exchanges) else "origins/unreachable")
+        return site
+
+    def settled(self, listed: tuple[Exchange, ...], url: str) -> Site | None:
+        """The site of a URL that lists alone forbid; None where its origin has to be asked."""
+        if not listed:
+            return None
+        verdict = engine.decide(listed, url, self._options.policy, self._options.identity)
+        return self._site(listed, time.time()) if lists.settle(verdict, self._options.policy) else None
+
+    def _site(self, exchanges: tuple[Exchange, ...], seen_at: float) -> Site:
+        return Site(
             compiled=engine.compile(exchanges, self._options.policy, self._options.identity),
-            exchanges=tuple(exchanges),
-            digest=self._ledger.keep(tuple(exchanges)),
+            exchanges=exchanges,
+            digest=self._ledger.keep(exchanges),
             judge=self._judge,
             seen_at=seen_at,
             seconds=self._lifetime(exchanges),
         )
-        self._sites.put(origin, site)
-        self._count("origins/consulted" if _reached(exchanges) else "origins/unreachable")
-        return site
 
     async def _fetch(self, planned: plan.Planned, request: Request) -> Exchange:
         exchange = await self._fetcher.fetch(planned, request)

@@ -14,6 +14,7 @@ import mmap
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -147,6 +148,11 @@ class Lists:
         """What lists say about content with this SHA-256, given in hexadecimal."""
         indexes = [index for index in self._indexes if index.has(Match.CONTENT)]
         return _one_of(indexes, Match.CONTENT, {digest.lower(): key_of(digest.lower())}) if indexes else ()
+
+    def consult_body(self, body: bytes) -> tuple[Exchange, ...]:
+        """What lists say about content, which is hashed only where a list names content at all."""
+        named = any(index.has(Match.CONTENT) for index in self._indexes)
+        return self.consult_content(sha256(body).hexdigest()) if named else ()
 
     def consult(self, url: str) -> tuple[Exchange, ...]:
         """What lists say about a URL and its host.

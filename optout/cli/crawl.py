@@ -50,6 +50,9 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where everything is written")
     parser.add_argument("--max-pages", metavar="N", help="stop when N pages have been kept")
     parser.add_argument("--depth", type=int, default=0, metavar="N", help="follow links N deep (default: no limit)")
+    parser.add_argument(
+        "--lists", type=Path, metavar="DIR", help="look into these lists (optout lists) before fetching"
+    )
     _add_pace(parser)
     options.add_policy(parser)
     options.add_identity(parser)
@@ -85,6 +88,7 @@ def _settings(arguments: Namespace) -> Settings:
         "OPTOUT_POLICY": arguments.policy,
         "OPTOUT_TOKEN": identity.token,
         "OPTOUT_DIR": str(arguments.out),
+        "OPTOUT_LISTS": str(arguments.lists) if arguments.lists else None,
         "USER_AGENT": identity.header,
         "JOBDIR": str(arguments.out / "job"),
         "DEPTH_LIMIT": arguments.depth,
