@@ -22,14 +22,15 @@ from optout.cli import options
 from optout.cli.verdicts import place_json, problem_json, signal_json
 from optout.errors import UnreadableInput
 from optout.identity import Identity
-from optout.model import ASSET, Availability, Purpose, State
+from optout.model import ASSET, SILENCE, Availability, Purpose, State
+from optout.policy import Mode
+from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from optout.acquisition.files import FileParts
-    from optout.engine import Read
-    from optout.model import Problem, Signal, Verdict
+    from optout.model import Problem, Reading, Signal, Verdict
 
 Answer = dict[str, Any]
 
@@ -51,9 +52,14 @@ class Inspector:
 
     def __init__(self, policy: str, as_of: date, reader: FileReader) -> None:
         self._reader = reader
-        self._policy = policy_files.load(policy, as_of=as_of)
-        self._origin = engine.compile((), self._policy, Identity(options.DEFAULT_TOKEN))
-        self._known: dict[tuple[object, ...], _Outcome] = {}
+        loaded = policy_files.load(policy, as_of=as_of)
+        self._protocols = [
+            protocol
+            for protocol in PROTOCOLS.values()
+            if ASSET in protocol.roles and loaded.mode(protocol.name) is not Mode.OFF
+        ]
+        self._origin = engine.compile((), loaded, Identity(options.DEFAULT_TOKEN))
+        self._known: dict[str, _Outcome] = {}
 
     def answer(self, name: str) -> Answer:
         """The answer for one file; one that cannot be opened gets `error` in place of the rest."""
@@ -65,15 +71,24 @@ class Inspector:
             return _answer(name, found.media_type, _SILENT, (), ())
         if any(exchange.role != ASSET for exchange in found.exchanges):
             return self.decided(name, found)
-        reads = engine.read(found.exchanges, self._policy)
-        key = tuple(map(_stated, reads))
-        if key not in self._known:
+        reads = self._reads(found)
+        key = "\n".join(map(_stated, reads))
+        outcome = self._known.get(key)
+        if outcome is None:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            self._known[key] = _outcome(reads, self._verdict(name, found))
-        outcome = self._known[key]
-        problems = (problem for item in reads for problem in item.reading.problems)
+            outcome = self._known[key] = _outcome(reads, self._verdict(name, found))
+        problems = (problem for _, reading in reads for problem in reading.problems)
         return _answer(name, found.media_type, outcome, outcome.signals(reads), problems)
+
+    def _reads(self, found: FileParts) -> list[tuple[str, Reading]]:
+        """What each protocol reads in each part, silence left out."""
+        return [
+            (protocol.name, reading)
+            for exchange in found.exchanges
+            for protocol in self._protocols
+            if (reading := protocol.read(exchange)) is not SILENCE
+        ]
 
     def decided(self, name: str, found: FileParts) -> Answer:
         """The answer for a file by way of the engine alone."""
@@ -102,10 +117,10 @@ class _Outcome:
     pattern: tuple[tuple[int, int, Signal, Answer], ...]
     unreadable: bool
 
-    def signals(self, reads: Sequence[Read]) -> Iterator[Answer]:
+    def signals(self, reads: Sequence[tuple[str, Reading]]) -> Iterator[Answer]:
         """The same signals where they stand in this file."""
         for number, statement_number, signal, form in self.pattern:
-            said = reads[number].reading.statements[statement_number]
+            said = reads[number][1].statements[statement_number]
             if said.conditions or signal.conditions:
                 yield signal_json(replace(signal, place=said.place, value=said.value, conditions=said.conditions))
             else:
@@ -115,22 +130,24 @@ class _Outcome:
 _SILENT = _Outcome(dict.fromkeys(Purpose, State.UNSPECIFIED), (), unreadable=False)
 
 
-def _stated(item: Read) -> tuple[object, ...]:
-    """Everything of a reading that bears on a verdict: all but places, raw values and conditions."""
-    return (
-        item.protocol.name,
-        item.reading.valid,
-        tuple(
-            (said.reason, said.states, said.strength, said.leniency, said.advisory) for said in item.reading.statements
-        ),
-    )
+def _stated(read: tuple[str, Reading]) -> str:
+    """Everything of a reading that bears on a verdict, as one word: all but places, raw values and conditions.
+
+    A word, because hashing a few dozen enumeration members takes longer than reading the file.
+    """
+    protocol, reading = read
+    words = [protocol, "" if reading.valid else "invalid"]
+    for said in reading.statements:
+        words += [said.reason, said.strength, said.leniency or "", "advisory" if said.advisory else ""]
+        words += [purpose + state for purpose, state in said.states]
+    return " ".join(words)
 
 
-def _outcome(reads: Sequence[Read], verdict: Verdict) -> _Outcome:
+def _outcome(reads: Sequence[tuple[str, Reading]], verdict: Verdict) -> _Outcome:
     places = {
-        (item.protocol.name, said.place, said.value, purpose): (number, statement_number)
-        for number, item in enumerate(reads)
-        for statement_number, said in enumerate(item.reading.statements)
+        (protocol, said.place, said.value, purpose): (number, statement_number)
+        for number, (protocol, reading) in enumerate(reads)
+        for statement_number, said in enumerate(reading.statements)
         for purpose, _ in said.states
     }
     pattern = [

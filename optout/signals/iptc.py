@@ -82,6 +82,7 @@ _COMPANIONS: Mapping[tuple[str, str], str] = {
 }
 """Properties beside it that point to terms: evidence that is passed on, never decided on."""
 
+_NAMES = frozenset({_PROPERTY, *(name for _, name in _COMPANIONS)})
 _REMNANT = re.compile(rb"DMI-PROHIBITED[A-Z-]*")
 _MAX_TEXT = 2000
 _NEWSML = "http://iptc.org/std/nar/"
@@ -109,7 +110,7 @@ def read(exchange: Exchange) -> Reading:
 
 def _read_xmp(part: Part) -> Reading:
     try:
-        properties = xmp.properties(part.data)
+        properties = xmp.properties(part.data, _NAMES)
     except MalformedXml as error:
         return _read_remnants(part, f"malformed XML in line {error.line}")
     conditions = tuple(_conditions(properties))

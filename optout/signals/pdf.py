@@ -46,6 +46,7 @@ NAMESPACES = frozenset({"http://www.w3.org/ns/tdmrep", "http://www.w3.org/ns/tdm
 
 _SLOTS = frozenset({Slot.XMP, Slot.PDF})
 _WORD = b"reservation"
+_NAMES = frozenset({"reservation", "policy"})
 _REMNANT = re.compile(rb"reservation\s*(?:=\s*[\"']|>)\s*1\s*[\"'<]")
 _MAX_TEXT = 2000
 _PDF = "application/pdf"
@@ -73,7 +74,7 @@ def read(exchange: Exchange) -> Reading:
 
 def _read_xmp(part: Part) -> Reading:
     try:
-        properties = xmp.properties(part.data)
+        properties = xmp.properties(part.data, _NAMES)
     except MalformedXml as error:
         return _read_remnants(part, Problem("pdf.unreadable", part.place(f"malformed XML in line {error.line}")))
     named = [item for item in properties if item.namespace in NAMESPACES]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from io import SEEK_END
 from typing import BinaryIO
 
-HEAD = 32 * 1024
+HEAD = 16 * 1024
 """Bytes of a stream that are read at once; the metadata of most JPEGs stands within them, and more takes longer."""
 
 MAX_PACKET = 4 * 1024 * 1024

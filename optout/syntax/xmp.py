@@ -17,7 +17,7 @@ _XML = "http://www.w3.org/XML/1998/namespace"
 _ROOT, _DESCRIPTION = f"{{{_RDF}}}RDF", f"{{{_RDF}}}Description"
 _RESOURCE, _VALUE, _ITEM = f"{{{_RDF}}}resource", f"{{{_RDF}}}value", f"{{{_RDF}}}li"
 _ARRAYS = frozenset(f"{{{_RDF}}}{name}" for name in ("Bag", "Seq", "Alt"))
-_PROVENANCE = ("http://purl.org/dc/terms/", "provenance")
+_DCTERMS, _PROVENANCE_NAMES = "http://purl.org/dc/terms/", frozenset({"provenance"})
 _MAX_ITEMS = 64
 
 
@@ -40,8 +40,8 @@ class Property:
     line: int = 0
 
 
-def properties(packet: bytes) -> tuple[Property, ...]:
-    """Return the asset's properties in the order of the packet.
+def properties(packet: bytes, names: frozenset[str]) -> tuple[Property, ...]:
+    """Return the asset's properties of these local names, in the order of the packet.
 
     Raises:
         MalformedXml: the packet is not well-formed XML; `line` says where.
@@ -52,7 +52,7 @@ def properties(packet: bytes) -> tuple[Property, ...]:
         for rdf in ([root] if root.tag == _ROOT else root.iter(_ROOT))
         for description in rdf
         if description.tag == _DESCRIPTION
-        for found in _of(description)
+        for found in _of(description, names)
     )
 
 
@@ -70,7 +70,7 @@ def provenance(packet: bytes) -> str | None:
     if not mentions(packet, b"provenance"):
         return None
     try:
-        found = [item for item in properties(packet) if (item.namespace, item.name) == _PROVENANCE]
+        found = [item for item in properties(packet, _PROVENANCE_NAMES) if item.namespace == _DCTERMS]
     except MalformedXml:
         return None
     urls = (value for item in found for value in item.values)
@@ -84,18 +84,15 @@ def _trimmed(packet: bytes) -> bytes:
     return packet.strip(b"\0 \t\r\n")
 
 
-def _of(description: Element) -> Iterator[Property]:
+def _of(description: Element, names: frozenset[str]) -> Iterator[Property]:
     for name, value in description.attrib.items():
         namespace, local = split_name(str(name))
-        if namespace != _RDF:
+        if local in names:
             yield Property(namespace, local, (str(value).strip(),), (), line_of(description))
     for element in description:
-        yield _property(element)
-
-
-def _property(element: Element) -> Property:
-    namespace, local = name_of(element)
-    return Property(namespace, local, tuple(_values(element)), tuple(_fields(element)), line_of(element))
+        namespace, local = name_of(element)
+        if local in names:
+            yield Property(namespace, local, tuple(_values(element)), tuple(_fields(element)), line_of(element))
 
 
 def _values(element: Element) -> Iterator[str]:
