@@ -1,0 +1,208 @@
+"""A document as Markdown, HTML, Word, JSON or CSV. The same document gives the same bytes.
+
+Everything in a document may come from a stranger. Each form therefore escapes every text in its own way: nothing can
+become a tag, a link, a line of a table or a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from optout.errors import OptoutError
+from policies.document import (
+    Bullets,
+    Code,
+    Document,
+    Fields,
+    Figure,
+    Heading,
+    Link,
+    Missing,
+    Paragraph,
+    Source,
+    Table,
+    Ticks,
+    Value,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
+_LINE_BEGINS = re.compile(r"\A(\s*)([-+=]|\d+[.)])")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+
+
+class RenderError(OptoutError):
+    """A document has no such form."""
+
+
+def render(document: Document, suffix: str) -> bytes:
+    """The bytes of a document.
+
+    Args:
+        suffix: `.md`, `.html`, `.docx`, `.json` or `.csv`.
+
+    Raises:
+        RenderError: there is no such form, or the document has no table for `.csv`.
+    """
+    found = FORMS.get(suffix.lower())
+    if found is None:
+        raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {', '.join(FORMS)}")
+    return found(document)
+
+
+def markdown(document: Document) -> bytes:
+    """CommonMark with tables."""
+    parts = [f"# {_md(document.title)}"]
+    if document.dated:
+        parts.append(f"State: {_md(document.dated)}")
+    parts += [_MARKDOWN[type(block)](block) for block in document.blocks]
+    return ("\n\n".join(part for part in parts if part) + "\n").encode()
+
+
+def _md(text: object) -> str:
+    """A text in which Markdown finds nothing to do."""
+    return _LINE_BEGINS.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", visible(text)))
+
+
+def _md_value(value: Value) -> str:
+    return f"**{_md(value)}**" if isinstance(value, Missing) else _md(value)
+
+
+def _md_sources(sources: Sequence[Source]) -> str:
+    return f" [{'; '.join(_md(source) for source in sources)}]" if sources else ""
+
+
+def _md_paragraph(block: Paragraph) -> str:
+    return _md_value(block.text) + _md_sources(block.sources)
+
+
+def _md_table(block: Table) -> str:
+    lines = [f"**{_md(block.caption)}**{_md_sources(block.sources)}", ""]
+    lines.append("| " + " | ".join(_md(column) for column in block.columns) + " |")
+    lines.append("|" + " --- |" * len(block.columns))
+    lines += ["| " + " | ".join(_md_value(cell) for cell in row) + " |" for row in block.rows]
+    return "\n".join(lines)
+
+
+def _md_fields(block: Fields) -> str:
+    lines = [f"- {_md(label)}: {_md_value(value)}" for label, value in block.rows]
+    return "\n".join(lines) + _md_sources(block.sources)
+
+
+def _md_ticks(block: Ticks) -> str:
+    boxes = " ".join(f"{box} {_md(option)}" for box, option in block.boxes)
+    missing = f" {_md_value(block.chosen)}" if isinstance(block.chosen, Missing) else ""
+    return f"{_md(block.label)} {boxes}{missing}{_md_sources(block.sources)}"
+
+
+def _md_code(block: Code) -> str:
+    """The fence is longer than any run of backticks inside, so that the text cannot end it."""
+    text = "\n".join(visible(line) for line in block.text.splitlines())
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{_md(block.caption)}\n\n{fence}\n{text}\n{fence}"
+
+
+def _md_link(block: Link) -> str:
+    return f"{_md(block.text)}: {_md(block.address)}"
+
+
+_MARKDOWN: Mapping[type[Any], Callable[[Any], str]] = {
+    Heading: lambda block: f"{'#' * block.level} {_md(block.text)}",
+    Paragraph: _md_paragraph,
+    Bullets: lambda block: "\n".join(f"- {_md_paragraph(item)}" for item in block.items),
+    Fields: _md_fields,
+    Ticks: _md_ticks,
+    Table: _md_table,
+    Link: _md_link,
+    Code: _md_code,
+    Figure: lambda block: f"*{_md(block.caption)}*: {_md(block.alt)}",
+    Missing: _md_value,
+}
+
+
+def html(document: Document) -> bytes:
+    """One self-contained page: no script, nothing to load, ready for print."""
+    environment = Environment(
+        loader=PackageLoader("policies", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["visible"] = visible
+    environment.filters["lines"] = lambda text: "\n".join(visible(line) for line in text.splitlines())
+    environment.filters["drawn"] = Markup  # a figure's SVG is our own, see `policies.document.Figure`
+    environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    template = environment.get_template("document.html")
+    blocks = [(type(block).__name__, block) for block in document.blocks]
+    return template.render(document=document, blocks=blocks).encode()
+
+
+def json_text(document: Document) -> bytes:
+    """The document's own data where it has any, and all its blocks and sources."""
+    whole = {
+        "name": document.name, "title": document.title, "dated": document.dated, "language": document.language,
+        "data": document.data, "missing": [_plain(fact) for fact in document.missing],
+        "blocks": [_plain(block) for block in document.blocks],
+    }  # fmt: skip
+    return (json.dumps(whole, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n").encode(
+        errors="backslashreplace"
+    )
+
+
+def _plain(part: object) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(part, tuple):
+        return [_plain(inner) for inner in part]
+    names = getattr(part, "__dataclass_fields__", None)
+    if names is None:
+        return part
+    return {"type": type(part).__name__} | {name: _plain(getattr(part, name)) for name in names}
+
+
+def csv_text(document: Document) -> bytes:
+    """The document's list, with every cell that a spreadsheet would run as a formula made text.
+
+    Raises:
+        RenderError: the document has no list.
+    """
+    table = document.tables.get(document.csv)
+    if table is None:
+        raise RenderError(f"{document.name} has no list for .csv", mend="use .md, .html, .docx or .json")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerows([[harmless(cell) for cell in row] for row in (table.columns, *table.rows)])
+    return file.getvalue().encode(errors="backslashreplace")
+
+
+def harmless(cell: Value) -> str | int:
+    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    if isinstance(cell, int):
+        return cell
+    text = visible(cell)
+    return f"'{text}" if str(cell).lstrip(" ").startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+
+
+def docx(document: Document) -> bytes:
+    """A Word document; loaded only where it is asked for."""
+    from policies.render_docx import docx as make  # noqa: PLC0415 - python-docx is slow to load
+
+    return make(document)
+
+
+FORMS: Mapping[str, Callable[[Document], bytes]] = {
+    ".md": markdown,
+    ".html": html,
+    ".docx": docx,
+    ".json": json_text,
+    ".csv": csv_text,
+}
+"""Suffix and form."""
