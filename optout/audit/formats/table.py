@@ -1,0 +1,148 @@
+"""Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from optout.audit.dates import seconds
+from optout.audit.formats.base import ROWS, Batch, Columns, Report, Writer
+from optout.audit.formats.pages import pages_of
+from optout.errors import UnreadableInput
+
+
+class ParquetFormat:
+    """Parquet files; a row is a row."""
+
+    name = "parquet"
+    suffixes = (".parquet", ".pq")
+
+    def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
+        """Read a file, row group by row group, so that a broken one costs only its own rows."""
+        file = opened(path)
+        check(file.schema_arrow, columns, path)
+        with file:
+            for group in range(file.num_row_groups):
+                try:
+                    for batch in file.iter_batches(ROWS, row_groups=[group]):
+                        yield batch_of(batch, columns)
+                except (pa.ArrowException, OSError) as error:
+                    rows = file.metadata.row_group(group).num_rows
+                    fault(f"row group {group} ({rows} rows)", str(error).splitlines()[0])
+
+    @contextmanager
+    def writer(self, source: Path, target: Path) -> Iterator[Writer]:
+        """Write with the schema and compression of the source."""
+        file = opened(source)
+        schema = file.schema_arrow
+        groups = file.metadata.num_row_groups
+        codec = file.metadata.row_group(0).column(0).compression if groups and schema.names else "ZSTD"
+        file.close()
+        with pq.ParquetWriter(target, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec) as writer:
+            yield _TableWriter(writer)
+
+
+class _TableWriter:
+    """Gathers the rows that are kept, so that row groups do not become small."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+
+    def keep(self, batch: Batch, kept: np.ndarray) -> None:
+        rows: Any = batch.raw
+        if kept.any():
+            self._writer.write_batch(rows if kept.all() else rows.filter(pa.array(kept)))
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """Open a file.
+
+    Raises:
+        UnreadableInput: it is cut off, or no Parquet.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        what = str(error).splitlines()[0]
+        raise UnreadableInput(f"{path}: {what}", mend="the file is no whole Parquet file; write it again") from error
+
+
+def check(schema: pa.Schema, columns: Columns, path: object) -> None:
+    """Make sure that the columns are there which must be.
+
+    Raises:
+        UnreadableInput: one is not.
+    """
+    for name in sorted({columns.url, *columns.named}):
+        if name not in schema.names:
+            has = ", ".join(schema.names[:20])
+            raise UnreadableInput(f"{path}: no column {name!r}", mend=f"name one of its columns: {has}")
+
+
+def batch_of(rows: pa.RecordBatch, columns: Columns) -> Batch:
+    """Take from a batch of a table what judging needs."""
+    urls = rows.column(columns.url)
+    html, headers = _values(rows, columns.html), _values(rows, columns.headers)
+    known = html is not None or headers is not None
+    pages = pages_of(urls.to_pylist(), html, headers) if known else {}
+    return Batch(
+        urls=urls,
+        raw=rows,
+        dates=seconds(rows.column(columns.date)) if columns.date in rows.schema.names else None,
+        pages=pages,
+        sizes=_sizes(rows, columns),
+        tokens=_numbers(rows, columns.tokens),
+        languages=_texts(rows, columns.language),
+    )
+
+
+def _values(rows: pa.RecordBatch, name: str) -> list[object] | None:
+    if name not in rows.schema.names:
+        return None
+    column = rows.column(name)
+    return (
+        [dict(one) if one else one for one in column.to_pylist()]
+        if pa.types.is_map(column.type)
+        else column.to_pylist()
+    )
+
+
+def _sizes(rows: pa.RecordBatch, columns: Columns) -> np.ndarray | None:
+    """The bytes of a row: of its page, or of its longest text."""
+    if columns.html in rows.schema.names:
+        names = [columns.html]
+    else:
+        names = [name for name in ("text", "content", "raw_content", "body") if name in rows.schema.names]
+    for name in names:
+        column = rows.column(name)
+        if any(kind(column.type) for kind in _TEXTUAL):
+            return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return None
+
+
+_TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+def _numbers(rows: pa.RecordBatch, name: str | None) -> pa.Array | None:
+    if name is None or name not in rows.schema.names:
+        return None
+    try:
+        return rows.column(name).cast(pa.int64(), safe=False)
+    except pa.ArrowException:
+        return None
+
+
+def _texts(rows: pa.RecordBatch, name: str) -> pa.Array | None:
+    if name not in rows.schema.names:
+        return None
+    column = rows.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.string()) if any(kind(column.type) for kind in _TEXTUAL[:2]) else None

@@ -1,0 +1,126 @@
+"""The columns of decision shards: one row for every row of the input, in its order.
+
+| column | meaning |
+|---|---|
+| `file`, `row` | the input, and the number of the row in it, from 0 |
+| `url`, `origin` | as it stands in the input; the origin it was judged under, null where it names none |
+| `status` | `known`, `unknown` (the store knows nothing about the origin) or `malformed` (no origin) |
+| `kept`, `effect` | whether the row may be used; the strictest effect on what the policy crawls for |
+| `reason`, `protocol`, `place`, `scope` | why: reason code, the protocol that decided, where it stands, whom it names |
+| `tdm_effect`, `tdm_state`, … | for each purpose what may be done, and what the rightsholder has said |
+| `access` | whether the agent may fetch the URL |
+| `others_refused` | whether the site refuses some known AI crawler here, whoever it is |
+| `signal_date` | when the state that counts was captured |
+| `date`, `gap_days` | the row's own date, and how far from it the capture lies |
+| `newest_effect` | `effect` by the newest state of the origin |
+| `bytes`, `tokens`, `language` | of the row, where the input says |
+| `if_…` | `effect` under each other way of judging that was asked for |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from optout.audit.dates import NO_DATE
+from optout.audit.locate import NOWHERE
+from optout.model import Effect, Purpose
+
+if TYPE_CHECKING:
+    from optout.audit.judge import Judge, Judged
+
+MOMENT = pa.timestamp("us", tz="UTC")
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What the input says about the rows of a batch, beside their URLs.
+
+    Attributes:
+        file: the name of the input.
+        first: the number of the first row.
+        dates: in seconds; None where no column of dates was found.
+        sizes: in bytes; None where nobody knows.
+        tokens: None where no column of counts was named.
+        languages: None where no such column was found.
+    """
+
+    file: str = ""
+    first: int = 0
+    dates: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    tokens: pa.Array | None = None
+    languages: pa.Array | None = None
+
+
+def name_of(purpose: Purpose, what: str) -> str:
+    """The name of a column about a purpose, such as `ai_train_effect`."""
+    return f"{purpose.replace('-', '_')}_{what}"
+
+
+def kept(judge: Judge, judged: Judged) -> np.ndarray:
+    """Which rows may be used."""
+    return judge.outcomes.flags(judged.numbers[0], lambda outcome: outcome.effect is Effect.PERMIT)
+
+
+def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
+    """The columns that tell what was decided."""
+    numbers, outcomes = judged.numbers[0], judge.outcomes
+    found: dict[str, pa.Array] = {
+        "origin": _origins(judged),
+        "status": outcomes.column(numbers, lambda outcome: outcome.status),
+        "kept": pa.array(kept(judge, judged)),
+        "effect": outcomes.column(numbers, lambda outcome: outcome.effect),
+        "reason": outcomes.column(numbers, lambda outcome: outcome.reason),
+        "protocol": outcomes.column(numbers, lambda outcome: outcome.protocol),
+        "place": outcomes.column(numbers, lambda outcome: outcome.place),
+        "scope": outcomes.column(numbers, lambda outcome: outcome.scope),
+    }
+    for purpose in Purpose:
+        found[name_of(purpose, "effect")] = outcomes.column(numbers, lambda outcome, p=purpose: outcome.effect_on(p))
+        found[name_of(purpose, "state")] = outcomes.column(numbers, lambda outcome, p=purpose: outcome.state_of(p))
+    found["access"] = outcomes.column(numbers, lambda outcome: outcome.access)
+    found["others_refused"] = pa.array(outcomes.flags(numbers, lambda outcome: outcome.others))
+    found["signal_date"] = moments(judged.dates)
+    found["newest_effect"] = outcomes.column(judged.newest, lambda outcome: outcome.effect)
+    for reading, other in zip(judge.readings[1:], judged.numbers[1:], strict=True):
+        found[f"if_{reading.name}"] = outcomes.column(other, lambda outcome: outcome.effect)
+    return found
+
+
+def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:
+    """The rows of a decision shard for a batch."""
+    count = len(judged.located.urls)
+    nothing = pa.nulls(count, pa.int64())
+    gaps = pa.array(judged.gaps // _DAY, mask=judged.dates == NO_DATE)
+    file = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([rows.file]))
+    return pa.table(
+        {
+            "file": file,
+            "row": pa.array(np.arange(rows.first, rows.first + count)),
+            "url": judged.located.urls,
+            **answers(judge, judged),
+            "date": pa.nulls(count, MOMENT) if rows.dates is None else moments(rows.dates),
+            "gap_days": gaps,
+            "bytes": nothing if rows.sizes is None else pa.array(rows.sizes, pa.int64()),
+            "tokens": nothing if rows.tokens is None else rows.tokens,
+            "language": pa.nulls(count, pa.string()) if rows.languages is None else rows.languages,
+        }
+    )
+
+
+def moments(seconds: np.ndarray) -> pa.Array:
+    """Seconds as timestamps."""
+    missing = seconds == NO_DATE
+    return pa.array(np.where(missing, 0, seconds) * 1_000_000, pa.int64(), mask=missing).cast(MOMENT)
+
+
+def _origins(judged: Judged) -> pa.Array:
+    codes = judged.located.codes
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, pa.int32(), mask=codes == NOWHERE), pa.array(judged.located.origins, pa.string())
+    )

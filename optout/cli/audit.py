@@ -1,0 +1,214 @@
+"""`optout audit`: which rows of a dataset may be used?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from optout.cli import options
+from optout.cli.exit_codes import DONE, USAGE
+from optout.errors import UnreadableInput
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
+
+    from optout.audit.job import Job
+    from optout.audit.judge import AsOf
+    from optout.audit.shard import Manifest
+
+
+def add_parser(subparsers: _SubParsersAction[Any]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "audit",
+        help="which rows of a dataset may be used?",
+        description="Judge every row of Parquet, JSON Lines (.gz, .zst), WARC and WebDataset (.tar) files by what "
+        "their origins said. The store of signals is filled by `optout harvest`. OUT gets decisions/, kept/, "
+        "report.json and report.html. A run that was interrupted goes on where it stopped. The exit code is 2 where "
+        "some input could not be read.",
+    )
+    parser.add_argument("data", nargs="*", metavar="DATA", help="a file, a folder with all that is in it, or a glob")
+    parser.add_argument("--store", metavar="DIR", help="the store of origins' signals")
+    parser.add_argument("--out", metavar="OUT", help="the folder to write to")
+    _add_columns(parser)
+    parser.add_argument(
+        "--as-of",
+        metavar="DATE|crawl|now",
+        default="now",
+        help="which dated state of an origin counts: that of a day, of each row's own date, or the newest "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--retroactive", action="store_true", help="deny where any later state reserves")
+    parser.add_argument(
+        "--what-if",
+        metavar="NAMES",
+        default="",
+        help="policies to compare with, and `retroactive`, with commas between",
+    )
+    parser.add_argument("--engine", choices=["local", "ray", "spark"], default="local", help="(default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--shard", metavar="I/N", help="do only every N-th file, from the I-th, 0 being the first")
+    parser.add_argument(
+        "--diff", nargs=2, metavar=("OUT1", "OUT2"), help="tell what changed between two audits, as a list of removals"
+    )
+    parser.add_argument(
+        "--as",
+        dest="token",
+        metavar="TOKEN",
+        default=options.DEFAULT_TOKEN,
+        help="product token (default: %(default)s)",
+    )
+    options.add_policy(parser)
+    options.add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_columns(parser: ArgumentParser) -> None:
+    for name in ("url", "html", "headers", "date", "language"):
+        parser.add_argument(f"--{name}-column", metavar="NAME", help=f"(default: {name}, where there is such a column)")
+    parser.add_argument("--tokens-column", metavar="NAME", help="a column that counts tokens, for the report")
+
+
+def run(arguments: Namespace) -> int:
+    """Audit a dataset, or compare two audits."""
+    if arguments.diff:
+        from optout.audit.diff import print_diff
+
+        return print_diff(*map(Path, arguments.diff))
+    for name, value in (("DATA", arguments.data), ("--store DIR", arguments.store), ("--out OUT", arguments.out)):
+        if not value:
+            raise UnreadableInput(f"no {name} given", mend="write optout audit DATA... --store DIR --out OUT")
+    return _audit(arguments)
+
+
+def _audit(arguments: Namespace) -> int:
+    from optout.audit.job import inputs, share
+    from optout.audit.report import write_report
+
+    job, directory = _job(arguments), Path(arguments.out)
+    job.judge()
+    files = inputs(arguments.data)
+    mine = share(files, *_share(arguments.shard)) if arguments.shard else files
+    manifests: list[Manifest] = []
+    with _Bar(mine, quiet=arguments.quiet) as bar:
+        for manifest in _engine(arguments.engine)(job, mine, directory, arguments.workers):
+            manifests.append(manifest)
+            bar.step(manifest)
+            _complain(manifest)
+    order = {item.name: number for number, item in enumerate(files)}
+    manifests.sort(key=lambda manifest: order[manifest.file])
+    report = write_report(job, manifests, directory)
+    if arguments.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _summarise(report, directory)
+    return USAGE if any(manifest.faults for manifest in manifests) else DONE
+
+
+def _job(arguments: Namespace) -> Job:
+    from optout.audit.formats import Columns
+    from optout.audit.job import Job
+
+    given = {
+        name: getattr(arguments, f"{name}_column")
+        for name in ("url", "html", "headers", "date", "tokens", "language")
+        if getattr(arguments, f"{name}_column") is not None
+    }
+    return Job(
+        store=Path(arguments.store),
+        policy=arguments.policy,
+        token=arguments.token,
+        today=datetime.now(UTC).date(),
+        as_of=_as_of(arguments.as_of),
+        retroactive=arguments.retroactive,
+        what_if=tuple(filter(None, arguments.what_if.split(","))),
+        columns=Columns(**given, named=frozenset(given.values())),
+    )
+
+
+def _as_of(text: str) -> AsOf:
+    from optout.audit.dates import moment_of
+    from optout.audit.judge import AsOf, When
+
+    if text in {When.CRAWL, When.NOW}:
+        return AsOf(When(text))
+    moment = moment_of(text)
+    if moment is None:
+        raise UnreadableInput(f"--as-of {text!r} is no date", mend="write 2026-11-23, crawl or now")
+    return AsOf(When.DATE, moment)
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if number.isdecimal() and of.isdecimal() and int(number) < int(of):
+        return int(number), int(of)
+    raise UnreadableInput(f"--shard {text!r} is no share", mend="write 0/4 for the first of four")
+
+
+def _engine(name: str) -> Any:  # noqa: ANN401 - a module's function
+    from importlib import import_module
+
+    return import_module(f"optout.audit.{name}").run
+
+
+def _complain(manifest: Manifest) -> None:
+    if manifest.unreadable:
+        print(f"optout audit: {manifest.unreadable}", file=sys.stderr)
+    elif manifest.faults:
+        first = manifest.listed[0]
+        more = f" and {manifest.faults - 1} more" if manifest.faults > 1 else ""
+        print(f"optout audit: {manifest.file}: {first['place']}: {first['what']}{more}", file=sys.stderr)
+
+
+def _summarise(report: dict[str, Any], directory: Path) -> None:
+    rows = report["rows"]
+    console = options.console()
+    console.print(f"{rows['judged']:,} rows judged, {rows['kept']:,} kept, {rows['unknown']:,} of unknown origins")
+    for reason in report["reasons"][:8]:
+        console.print(f"  {reason['rows']:>12,}  {reason['effect']:<7} {reason['reason']}", markup=False)
+    for advice in report["advice"]:
+        console.print(f"- {advice}", markup=False)
+    console.print(f"see {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+class _Bar:
+    """Progress on stderr: a live bar on a terminal, plain lines otherwise, nothing when quiet."""
+
+    def __init__(self, files: list[Any], *, quiet: bool) -> None:
+        console = options.error_console()
+        self._sizes = {item.name: item.path.stat().st_size for item in files}
+        self._total, self._done, self._rows = len(files), 0, 0
+        self._plain = not quiet and not console.is_terminal
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._live.add_task("auditing", total=sum(self._sizes.values()))
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def step(self, manifest: Manifest) -> None:
+        """One more file is done."""
+        self._done += 1
+        self._rows += manifest.rows
+        text = f"{self._done} of {self._total} files, {self._rows:,} rows"
+        self._live.update(self._task, advance=self._sizes.get(manifest.file, 0), description=text)
+        if self._plain:
+            print(f"audited {text}", file=sys.stderr)
