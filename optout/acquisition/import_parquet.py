@@ -1,0 +1,124 @@
+"""Captures from Parquet files with the columns url, status, headers, body and fetched_at."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from optout.acquisition.imports import Fault, well_known
+from optout.model import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    Headers = tuple[tuple[str, str], ...]
+
+COLUMNS = ("url", "status", "headers", "body", "fetched_at")
+"""`headers` may be missing: a map, a list of pairs, or either as JSON. A missing status is a fetch that failed."""
+
+_NEEDED = frozenset(COLUMNS) - {"headers"}
+_ROWS_AT_ONCE = 1_024
+_FAILED = "failed"
+
+
+def read(path: Path, roles: Sequence[str]) -> Iterator[tuple[Exchange, ...] | Fault]:
+    """Read one file, a row group at a time, so that a damaged one does not hide the others."""
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        yield Fault(str(path), "", _first_line(error))
+        return
+    with file:
+        missing = sorted(_NEEDED - set(file.schema_arrow.names))
+        if missing:
+            yield Fault(str(path), "", f"no column {', '.join(missing)}")
+            return
+        first = 0
+        for number in range(file.num_row_groups):
+            yield from _group(file, number, first, path, roles)
+            first += file.metadata.row_group(number).num_rows
+
+
+def _group(
+    file: pq.ParquetFile, number: int, first: int, path: Path, roles: Sequence[str]
+) -> Iterator[tuple[Exchange, ...] | Fault]:
+    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+    row = first
+    try:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[number], columns=columns):
+            for values in batch.to_pylist():
+                yield from _row(values, f"row {row}", path, roles)
+                row += 1
+    except (pa.ArrowException, OSError, ValueError) as error:
+        yield Fault(str(path), f"row group {number} from row {row}", _first_line(error))
+
+
+def _row(
+    values: Mapping[str, Any], place: str, path: Path, roles: Sequence[str]
+) -> Iterator[tuple[Exchange, ...] | Fault]:
+    try:
+        found = _exchange(values, roles)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        yield Fault(str(path), place, _first_line(error))
+    else:
+        if found is not None:
+            yield (found,)
+
+
+def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | None:
+    if not isinstance(values["url"], str):
+        raise TypeError("the url is not text")
+    named = well_known(values["url"], roles)
+    if named is None:
+        return None
+    role, url = named
+    status = None if values["status"] is None else int(values["status"])
+    return Exchange(
+        url,
+        role,
+        status=status,
+        headers=_headers(values.get("headers")),
+        body=_body(values["body"]),
+        error=_FAILED if status is None else None,
+        fetched_at=_time(values["fetched_at"]),
+    )
+
+
+def _body(value: object) -> bytes:
+    if value is None:
+        return b""
+    return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+
+
+def _time(value: object) -> datetime:
+    """A time; one without a zone is UTC."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        raise TypeError("fetched_at is no timestamp")
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def _headers(value: Any) -> Headers:  # noqa: ANN401 - whatever the column holds
+    if isinstance(value, str):
+        value = json.loads(value) if value.strip() else None
+    if value is None:
+        return ()
+    pairs = value.items() if isinstance(value, dict) else map(_pair, value)
+    return tuple((str(name), str(text)) for name, text in pairs if text is not None)
+
+
+def _pair(value: Any) -> tuple[object, object]:  # noqa: ANN401 - whatever the column holds
+    if isinstance(value, dict):
+        name, text = value.values()
+        return name, text
+    name, text = value
+    return name, text
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,202 @@
+"""Captures from WARC files: other people's archives, Common Crawl's robotstxt subset, and those of our own crawls.
+
+In archives of our own (fields that begin with `Optout-`) documents are captured too; the list of exchanges that a
+decision rested on tells whose they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+from optout.acquisition.imports import Fault, well_known
+from optout.model import ASSET, RESOURCE, Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from fastwarc.warc import HeaderMap, WarcRecord
+
+_ANSWERS = WarcRecordType.response | WarcRecordType.revisit | WarcRecordType.metadata | WarcRecordType.unknown
+_LIST_TYPE = "application/json; profile=optout-exchanges"
+_PAGES = frozenset({RESOURCE, ASSET})
+_PREFIX = "x-archive-orig-"
+_CODINGS = frozenset({"content-encoding", "transfer-encoding"})
+_LARGEST = 16_000_000
+_BODIES_REMEMBERED = 128_000_000
+_EXCHANGES_REMEMBERED = 4_096
+_GZIP, _PLAIN = b"\x1f\x8b\x08", b"WARC/1."
+_CHUNK = 1 << 20
+
+Value = TypeVar("Value")
+
+
+class _Damaged(Exception):
+    """A record that is not what it says."""
+
+
+class _Memory(Generic[Value]):
+    """The most recent values, up to a total weight."""
+
+    def __init__(self, capacity: int) -> None:
+        self._room = capacity
+        self._values: OrderedDict[str, tuple[Value, int]] = OrderedDict()
+
+    def put(self, key: str, value: Value, weight: int = 1) -> None:
+        if key in self._values:
+            return
+        self._values[key] = value, weight
+        self._room -= weight
+        while self._room < 0:
+            self._room += self._values.popitem(last=False)[1][1]
+
+    def get(self, key: str) -> Value | None:
+        found = self._values.get(key)
+        return None if found is None else found[0]
+
+
+class Reader:
+    """Reads WARC files; a record may refer to one in a file that was read before."""
+
+    def __init__(self, roles: Sequence[str]) -> None:
+        """Look for captures of these well-known paths."""
+        self._roles = roles
+        self._bodies: _Memory[bytes] = _Memory(_BODIES_REMEMBERED)
+        self._exchanges: _Memory[Exchange] = _Memory(_EXCHANGES_REMEMBERED)
+
+    def read(self, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:
+        """Read one file; after damage, from the next place where a record begins."""
+        with path.open("rb") as file:
+            start: int | None = 0
+            while start is not None:
+                start = yield from self._stretch(file, start, path)
+
+    def _stretch(
+        self, file: BinaryIO, start: int, path: Path
+    ) -> Generator[tuple[Exchange, ...] | Fault, None, int | None]:
+        """Read until the end or the next damage; give the place to go on from."""
+        file.seek(start)
+        at = start
+        try:
+            for record in ArchiveIterator(file, _ANSWERS, parse_http=True, auto_decode="all"):
+                at = start + record.stream_pos
+                yield from self._record(record, f"byte {at}", path)
+        except OSError as error:
+            yield Fault(str(path), f"after byte {at}", str(error))
+            return _next_record(file, at + 1)
+        return None
+
+    def _record(self, record: WarcRecord, place: str, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:
+        try:
+            if record.headers.get("Content-Type") == _LIST_TYPE:
+                yield from self._documents(json.loads(record.reader.read(_LARGEST)))
+            elif (exchange := self._exchange(record)) is not None:
+                self._exchanges.put(record.record_id or "", exchange)
+                if exchange.role.startswith("/"):
+                    yield (exchange,)
+        except (_Damaged, ValueError, TypeError, KeyError, RecursionError) as error:
+            yield Fault(str(path), place, str(error) or type(error).__name__)
+
+    def _documents(self, listed: list[dict[str, str]]) -> Iterator[tuple[Exchange, ...]]:
+        """The exchanges that one decision rested on, where documents are among them."""
+        found = [self._exchanges.get(entry["rec"]) or self._exchanges.get(f"<{entry['rec']}>") for entry in listed]
+        visit = tuple(exchange for exchange in found if exchange is not None)
+        if any(not exchange.role.startswith("/") for exchange in visit) and visit[0].role.startswith("/"):
+            yield visit
+
+    def _exchange(self, record: WarcRecord) -> Exchange | None:
+        """The exchange of a record; None for what is no signal file."""
+        fields = record.headers
+        if "Content-Length" not in fields:
+            raise _Damaged("the record's head is cut or has no Content-Length")
+        said = fields.get("Optout-Role")
+        url = _asked(record)
+        if said is None:
+            named = well_known(url, self._roles)
+            if named is None or record.record_type == WarcRecordType.metadata:
+                return None
+            role, url = named
+        elif (role := json.loads(said)) in _PAGES:
+            return None
+        if record.record_date is None:
+            raise _Damaged("no WARC-Date")
+        return self._filled(record, Exchange(url, role, fetched_at=record.record_date))
+
+    def _filled(self, record: WarcRecord, begun: Exchange) -> Exchange:
+        """With what came back."""
+        fields = record.headers
+        error = json.loads(fields.get("Optout-Error") or "null")
+        redirects = tuple(json.loads(fields.get("Optout-Redirects") or "[]"))
+        begun = replace(begun, error=error, redirects=redirects)
+        if record.record_type == WarcRecordType.metadata:
+            return begun
+        http = _http(record)
+        if http is None or http.status_code is None:
+            raise _Damaged("no HTTP response in it")
+        body, cut = self._body(record, http)
+        status = http.status_code
+        return replace(
+            begun,
+            # An archive that asked with a condition refers to the body it had; the file is there.
+            status=200 if status == 304 else status,
+            headers=_headers(record, http),
+            body=body,
+            truncated=cut or "WARC-Truncated" in fields,
+        )
+
+    def _body(self, record: WarcRecord, http: HeaderMap) -> tuple[bytes, bool]:
+        digest = record.headers.get("WARC-Payload-Digest") or record.headers.get("WARC-Refers-To") or ""
+        if record.record_type == WarcRecordType.revisit or http.status_code == 304:
+            known = self._bodies.get(digest)
+            known = self._bodies.get(record.headers.get("WARC-Refers-To") or "") if known is None else known
+            if known is None:
+                raise _Damaged("the record that it revisits is not in this file or one before it")
+            return known, False
+        announced = record.content_length
+        body = record.reader.read(_LARGEST + 1)
+        coded = any(name.lower() in _CODINGS for name, _ in http)
+        if not coded and len(body) < min(announced, _LARGEST):
+            raise _Damaged(f"cut in mid-record: {len(body)} of {announced} bytes")
+        for key in filter(None, (digest, record.record_id)):
+            self._bodies.put(key, body, len(body) + 200)
+        return body[:_LARGEST], len(body) > _LARGEST
+
+
+def _asked(record: WarcRecord) -> str:
+    said = record.headers.get("Optout-Requested-URI")
+    if said is not None:
+        return str(json.loads(said))
+    return (record.headers.get("WARC-Target-URI") or "").strip("<> ")
+
+
+def _http(record: WarcRecord) -> HeaderMap | None:
+    """The HTTP head of a record, which is missing in some, whatever the library's types say."""
+    return record.http_headers
+
+
+def _headers(record: WarcRecord, http: HeaderMap) -> tuple[tuple[str, str], ...]:
+    """The header fields; those that our archives rename get their names back."""
+    if "Optout-Headers" in record.headers:
+        return tuple((name, value) for name, value in json.loads(record.headers["Optout-Headers"]))
+    return tuple((name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else name, value) for name, value in http)
+
+
+def _next_record(file: BinaryIO, start: int) -> int | None:
+    """The next place at or after `start` where a record could begin; None where there is none."""
+    file.seek(0)
+    mark = _GZIP if file.read(len(_GZIP)) == _GZIP else _PLAIN
+    file.seek(start)
+    ahead = b""
+    while chunk := file.read(_CHUNK):
+        found = (ahead + chunk).find(mark)
+        if found >= 0:
+            return start - len(ahead) + found
+        start += len(chunk)
+        ahead = (ahead + chunk)[-len(mark) + 1 :]
+    return None

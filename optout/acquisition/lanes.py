@@ -1,0 +1,75 @@
+"""Handing out targets so that no domain has more than so many under way, without anybody standing in line.
+
+A target whose domain is busy is parked and the next one taken, so that a list in order of domain goes as fast as
+a shuffled one. What is parked is bounded; when it is full, the list is read on as soon as something is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from optout.acquisition.origin_list import Target
+
+PARKED = 20_000
+
+
+class Lanes:
+    """The targets of a list, each once as long as it is not settled.
+
+    Attributes:
+        repeated: how many targets were left out because the same was not settled yet.
+    """
+
+    def __init__(self, source: Iterator[Target], per_domain: int, parked: int = PARKED) -> None:
+        """Hand out what `source` gives, at most `per_domain` of one domain at a time."""
+        self._source = source
+        self._per_domain = per_domain
+        self._room = parked
+        self._active: dict[str, int] = {}
+        self._waiting: dict[str, deque[Target]] = {}
+        self._ready: deque[Target] = deque()
+        self._held: set[str] = set()
+        self._exhausted = False
+        self.repeated = 0
+
+    def take(self) -> Target | None:
+        """The next target that may begin; None while none may, or for good when nothing is under way."""
+        if self._ready:
+            return self._begin(self._ready.popleft())
+        while self._room > 0 and not self._exhausted:
+            target = next(self._source, None)
+            if target is None:
+                self._exhausted = True
+            elif target.key in self._held:
+                self.repeated += 1
+            else:
+                self._held.add(target.key)
+                if self._active.get(target.domain, 0) < self._per_domain:
+                    return self._begin(target)
+                self._waiting.setdefault(target.domain, deque()).append(target)
+                self._room -= 1
+        return None
+
+    def done(self, target: Target) -> None:
+        """A target is no longer under way; the first that waits for its domain may begin."""
+        self._active[target.domain] -= 1
+        if not self._active[target.domain]:
+            del self._active[target.domain]
+        waiting = self._waiting.get(target.domain)
+        if waiting:
+            self._ready.append(waiting.popleft())
+            self._room += 1
+            if not waiting:
+                del self._waiting[target.domain]
+
+    def settle(self, target: Target) -> None:
+        """A target's results are kept; from now on the store knows about it."""
+        self._held.discard(target.key)
+
+    def _begin(self, target: Target) -> Target:
+        self._active[target.domain] = self._active.get(target.domain, 0) + 1
+        return target
