@@ -183,8 +183,8 @@ def progress_line(stats: Mapping[str, Any], waiting: int) -> str:
     )
 
 
-def _finish(arguments: Namespace, reason: str) -> int:
-    """Write `report.json`, show it, and say how the crawl ended."""
+def write_report(arguments: Namespace, reason: str) -> tuple[Report, dict[str, Any]]:
+    """Write `report.json` from the evidence, and give what it says, as tallies and as written."""
     from crawler import report
     from crawler.spiders.pages import PagesSpider
 
@@ -198,6 +198,12 @@ def _finish(arguments: Namespace, reason: str) -> int:
         **found.json(),
     }
     write_durably(arguments.out / _REPORT, json.dumps(form, indent=2, ensure_ascii=False).encode() + b"\n")
+    return found, form
+
+
+def _finish(arguments: Namespace, reason: str) -> int:
+    """Write and show the report, and say how the crawl ended."""
+    found, form = write_report(arguments, reason)
     if arguments.json:
         print(json.dumps(form, ensure_ascii=False))
     else:

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from optout.cli import main, options
+from optout.cli import build_parser, main, options
 from optout.cli.demo_origins import Origins
 from optout.cli.exit_codes import DONE, NO
 from optout.errors import UnreadableInput
@@ -40,7 +40,7 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument("--out", type=Path, default=Path("optout-demo"), metavar="DIR", help="default: %(default)s")
     options.add_policy(parser)
     options.add_output(parser)
-    parser.set_defaults(run=run, token="OptOutBot", user_agent="", contact="")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> int:
@@ -49,8 +49,8 @@ def run(arguments: Namespace) -> int:
     _fresh(arguments.out)
     with Origins() as origins:
         _introduce(console, origins)
-        _crawl(arguments, origins)
-    held = _show_crawl(console, arguments.out, origins)
+        report = _crawl(arguments, origins)
+    held = _show_crawl(console, report, origins)
     held &= _show_order(console, origins)
     held &= _show_evidence(console, arguments.out)
     console.print(f"\nEverything is in {arguments.out}/: pages, signals, evidence and report.json.", markup=False)
@@ -87,7 +87,7 @@ def _introduce(console: Console, origins: Origins) -> None:
     console.print(table)
 
 
-def _crawl(arguments: Namespace, origins: Origins) -> None:
+def _crawl(arguments: Namespace, origins: Origins) -> Report:
     """Crawl through the real add-on; the host names resolve to this machine for this process only."""
     from scrapy.resolver import dnscache
 
@@ -96,16 +96,15 @@ def _crawl(arguments: Namespace, origins: Origins) -> None:
     options.error_console().print("\n[bold]2. They are crawled under the add-on[/bold]")
     for host in origins.hosts:
         dnscache[host] = "127.0.0.1"
-    arguments.seeds, arguments.max_pages, arguments.depth, arguments.delay = origins.seeds, None, 0, 0.0
-    crawl.crawl(arguments)
+    quiet = ["--quiet"] if arguments.quiet else []
+    asked = ["crawl", *origins.seeds, "--out", str(arguments.out), "--policy", arguments.policy, *quiet]
+    options_of_crawl = build_parser(["crawl"]).parse_args(asked)
+    report, _ = crawl.write_report(options_of_crawl, crawl.crawl(options_of_crawl))
+    return report
 
 
-def _show_crawl(console: Console, directory: Path, origins: Origins) -> bool:
+def _show_crawl(console: Console, found: Report, origins: Origins) -> bool:
     """What was kept and what was not, per site; true if nothing reserved was kept and something open was."""
-    from crawler import report
-    from crawler.spiders.pages import PagesSpider
-
-    found = report.read(directory, PagesSpider.name)
     _heading(console, "3. What was kept, what was not, and why")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("host", "kept", "not kept", "decided", "why"):
