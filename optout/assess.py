@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from optout import engine
 from optout.acquisition import plan
+from optout.acquisition.files import FileReader
 from optout.model import RESOURCE, Effect
 from optout.urls import origin_of
 
@@ -60,11 +61,19 @@ async def assess(
     verdict = engine.decide(origin, url, policy, identity)
     if verdict.access is not Effect.PERMIT and not refused_too:
         return Assessment(url, verdict, tuple(origin), engine.read(origin, policy))
-    page = [await fetcher.fetch(plan.Planned(url, RESOURCE))]
-    exchanges = origin + page
+    page = await fetcher.fetch(plan.Planned(url, RESOURCE))
+    exchanges = [*origin, page, *_parts(page)]
     exchanges += await _pointed(exchanges, policy, fetcher)
     verdict = engine.decide(exchanges, url, policy, identity)
     return Assessment(url, verdict, tuple(exchanges), engine.read(exchanges, policy))
+
+
+def _parts(page: Exchange) -> tuple[Exchange, ...]:
+    """What an image, a PDF or another file carries inside itself; a page's own elements are read as they stand."""
+    if not page.body:
+        return ()
+    with FileReader() as reader:
+        return reader.read_bytes(page.url, page.body).exchanges
 
 
 async def _fetch_all(planned: Iterable[plan.Planned], fetcher: Fetcher) -> list[Exchange]:
