@@ -26,10 +26,9 @@ from optout.syntax.listing import Match
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from optout.syntax.list_index import Description
-    from optout.syntax.listing import Listing
     from optout.urls import Origin
 
 DEFAULT_STORE = Path("optout-lists")
@@ -129,11 +128,7 @@ class Lists:
         if not self._indexes:
             return ()
         keys = host_keys(origin.host)
-        return tuple(
-            _exchange(index.description.listing(match, entry), index.description.as_of)
-            for index in self._indexes
-            for match, entry in index.host(keys)
-        )
+        return _exchanges([(index.description, index.host(keys)) for index in self._indexes])
 
     def consult_url(self, url: str) -> tuple[Exchange, ...]:
         """What lists say about a URL and what is above it, beside what they say about its host.
@@ -142,12 +137,14 @@ class Lists:
             MalformedUrl: the URL names no origin.
         """
         indexes = [index for index in self._indexes if index.has(Match.URL)]
-        return _one_of(indexes, Match.URL, url_keys(url)) if indexes else ()
+        keys = url_keys(url) if indexes else {}
+        return _exchanges([(index.description, index.one_of(Match.URL, keys)) for index in indexes])
 
     def consult_content(self, digest: str) -> tuple[Exchange, ...]:
         """What lists say about content with this SHA-256, given in hexadecimal."""
         indexes = [index for index in self._indexes if index.has(Match.CONTENT)]
-        return _one_of(indexes, Match.CONTENT, {digest.lower(): key_of(digest.lower())}) if indexes else ()
+        keys = {digest.lower(): key_of(digest.lower())} if indexes else {}
+        return _exchanges([(index.description, index.one_of(Match.CONTENT, keys)) for index in indexes])
 
     def consult_body(self, body: bytes) -> tuple[Exchange, ...]:
         """What lists say about content, which is hashed only where a list names content at all."""
@@ -168,22 +165,20 @@ def _open(path: Path) -> Index:
         return Index(_mapped(file.fileno(), path), str(path))
 
 
-def _one_of(indexes: Iterable[Index], match: Match, keys: Mapping[str, bytes]) -> tuple[Exchange, ...]:
-    return tuple(
-        _exchange(index.description.listing(match, entry), index.description.as_of)
-        for index in indexes
-        for _, entry in index.one_of(match, keys)
-    )
+def _exchanges(finds: Iterable[tuple[Description, list[tuple[Match, str]]]]) -> tuple[Exchange, ...]:
+    found = [(description, match, entry) for description, entries in finds for match, entry in entries]
+    return tuple(_exchange(description, match, entry) for description, match, entry in found) if found else ()
 
 
 @lru_cache(maxsize=_FINDS_KEPT)
-def _exchange(found: Listing, as_of: date) -> Exchange:
+def _exchange(description: Description, match: Match, entry: str) -> Exchange:
     """A find as an exchange. Its time is the list's date, so that the same find is the same exchange."""
+    found = description.listing(match, entry)
     return Exchange(
         url=f"{SCHEME}:{quote(found.name)}/{found.as_of}/{quote(found.entry)}",
         role=f"list:{found.kind}",
         status=200,
         headers=_JSON,
         body=found.body,
-        fetched_at=datetime.combine(as_of, time(), UTC),
+        fetched_at=datetime.combine(description.as_of, time(), UTC),
     )

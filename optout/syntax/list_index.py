@@ -6,7 +6,7 @@ r"""The indexed form of a list: a header that people can read, and sorted keys t
 
 A key is the first 16 bytes of the BLAKE2b of an entry's normal form. The directory says for each beginning of some bits
 where keys that begin so begin, as 32-bit numbers, the lower byte first, and ends with the count of keys. Keys are
-spread evenly over their range, so between two numbers of the directory lie a few dozen keys at most: a look-up touches
+spread evenly over their range, so between two numbers of the directory lies a dozen keys or two: a look-up touches
 two pages, however long the list is. Entries themselves are not kept. What was found is known from what was looked for,
 and two entries share a key by accident once in 10^38.
 """
@@ -44,7 +44,8 @@ _WIDEST = 10**15
 _CUTS = "/?&"
 _NUMBER_BYTES = 4
 _TWO_NUMBERS = Struct("<II").unpack
-_KEYS_ALIKE = 16
+_FIRST_WORD = Struct(">Q8x").unpack
+_KEYS_ALIKE = 8
 MOST_KEYS = 2**32 - 1
 """The most entries of one kind that a list can have."""
 
@@ -101,8 +102,8 @@ class Description:
     def json(self) -> dict[str, object]:
         """The description as an object."""
         form: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
-        by_match = {name: dict(zip(map(str, Match), form[name], strict=True)) for name in ("counts", "bits")}
-        return form | by_match | {"as_of": self.as_of.isoformat()}
+        counts, bits = (dict(zip(map(str, Match), each, strict=True)) for each in (self.counts, self.bits))
+        return form | {"as_of": self.as_of.isoformat(), "counts": counts, "bits": bits}
 
 
 def header(description: Description, length: int) -> bytes:
@@ -206,14 +207,23 @@ class Section:
         return self._count
 
     def __contains__(self, key: bytes) -> bool:
-        at = self._directory + (int.from_bytes(key[:8], "big") >> self._shift) * _NUMBER_BYTES
-        begin, end = _TWO_NUMBERS(self._data[at : at + 2 * _NUMBER_BYTES])
-        near = self._data[self._keys + begin * KEY_BYTES : self._keys + end * KEY_BYTES]
-        found = near.find(key)
-        # Bytes of two neighbours may look like the key.
-        while found % KEY_BYTES and found > 0:
-            found = near.find(key, found + 1)
-        return found >= 0
+        return bool(self.among({"": key}))
+
+    def among(self, keys: Mapping[str, bytes]) -> list[str]:
+        """Which of these entries are here, given with their keys."""
+        data, first, directory, shift = self._data, self._keys, self._directory, self._shift
+        present = []
+        for entry, key in keys.items():
+            at = directory + (_FIRST_WORD(key)[0] >> shift) * _NUMBER_BYTES
+            begin, end = _TWO_NUMBERS(data[at : at + 2 * _NUMBER_BYTES])
+            near = data[first + begin * KEY_BYTES : first + end * KEY_BYTES]
+            found = near.find(key)
+            # Bytes of two neighbours may look like the key.
+            while found > 0 and found % KEY_BYTES:
+                found = near.find(key, found + 1)
+            if found >= 0:
+                present.append(entry)
+        return present
 
 
 class Directory:
@@ -244,7 +254,7 @@ class Directory:
 
 
 def directory_bits(count: int) -> int:
-    """How many bits the directory of so many keys goes by: 16 to 32 keys begin alike."""
+    """How many bits the directory of so many keys goes by: 8 to 16 keys begin alike."""
     return max(0, (count // _KEYS_ALIKE).bit_length() - 1)
 
 
@@ -268,17 +278,15 @@ class Index:
     def host(self, keys: Mapping[str, bytes]) -> list[tuple[Match, str]]:
         """What stands on the list of a host and the domains above it, from `host_keys`."""
         hosts, domains = self._sections[Match.HOST], self._sections[Match.DOMAIN]
-        found = [(Match.DOMAIN, name) for name, key in keys.items() if key in domains] if len(domains) else []
+        found = [(Match.DOMAIN, name) for name in domains.among(keys)] if len(domains) else []
         if len(hosts):
-            name, key = next(iter(keys.items()))
-            if key in hosts:
-                found.insert(0, (Match.HOST, name))
+            narrowest = next(iter(keys))
+            found[:0] = [(Match.HOST, name) for name in hosts.among({narrowest: keys[narrowest]})]
         return found
 
     def one_of(self, match: Match, keys: Mapping[str, bytes]) -> list[tuple[Match, str]]:
         """Which of these stand on the list."""
-        section = self._sections[match]
-        return [(match, entry) for entry, key in keys.items() if key in section]
+        return [(match, entry) for entry in self._sections[match].among(keys)]
 
     def has(self, match: Match) -> bool:
         """Whether it has entries of a kind at all."""
@@ -287,11 +295,11 @@ class Index:
 
 def host_keys(host: str) -> dict[str, bytes]:
     """A host and the domains above it, the narrowest first, with their keys; single labels are no domains."""
-    names = [host]
-    while host.count(".") > 1:
+    keys = {host: key_of(host)}
+    for _ in range(host.count(".") - 1):
         host = host.partition(".")[2]
-        names.append(host)
-    return {name: key_of(name) for name in names}
+        keys[host] = key_of(host)
+    return keys
 
 
 def url_keys(url: str) -> dict[str, bytes]:
