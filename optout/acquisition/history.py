@@ -354,7 +354,9 @@ class Store:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk has undone it already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 # What was looked up may have been made by what is undone.
                 self._role_ids.clear()
                 self._header_ids.clear()

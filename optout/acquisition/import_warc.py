@@ -124,6 +124,8 @@ class Reader:
             role, url = named
         elif (role := json.loads(said)) in _PAGES:
             return None
+        if record.record_type == WarcRecordType.unknown:
+            raise _Damaged("a record of no known type")
         if record.record_date is None:
             raise _Damaged("no WARC-Date")
         return self._filled(record, Exchange(url, role, fetched_at=record.record_date))
