@@ -43,7 +43,7 @@ class OptOutAddon(GuardHolder):
         Raises:
             OptoutError: a setting of ours cannot be used.
         """
-        options.read(settings, self.crawler.spidercls.name)
+        options.read(settings, self.crawler)
         _replace_robots_middleware(settings)
         settings.setdefault_in_component_priority_dict("DOWNLOADER_MIDDLEWARES", Inspection, BEHIND_DECOMPRESSION)
         settings.setdefault_in_component_priority_dict("SPIDER_MIDDLEWARES", SpiderDoor, NEXT_TO_ENGINE)

@@ -384,7 +384,7 @@ class GuardHolder:
             OptoutError: a setting of ours cannot be used, or the evidence cannot be written.
         """
         if self._guard is None:
-            self._guard = Guard(self.crawler, options.read(self.crawler.settings, self.crawler.spidercls.name))
+            self._guard = Guard(self.crawler, options.read(self.crawler.settings, self.crawler))
         return self._guard
 
 

@@ -30,6 +30,7 @@ from optout.errors import UnreadableInput
 from optout.identity import Identity
 
 if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
     from optout.policy import Policy
@@ -83,8 +84,12 @@ class Options:
     lists: Lists
 
 
-def read(settings: BaseSettings, spider_name: str) -> Options:
+def read(settings: BaseSettings, crawler: Crawler) -> Options:
     """Read and check the settings of a crawl.
+
+    Args:
+        settings: those of the crawl, perhaps not in their last form yet.
+        crawler: names the spider, if it has a name.
 
     Raises:
         OptoutError: a setting of ours cannot be used; the error names it.
@@ -98,12 +103,16 @@ def read(settings: BaseSettings, spider_name: str) -> Options:
         policy_texts=policy_files.texts(name),
         identity=Identity(product_token(settings), settings.get("USER_AGENT") or ""),
         directory=Path(settings.get("OPTOUT_DIR") or DEFAULT_DIRECTORY),
-        node=settings.get("OPTOUT_NODE") or re.sub(r"[^A-Za-z0-9._-]", "-", spider_name).lstrip("._-") or "crawl",
+        node=settings.get("OPTOUT_NODE") or _node(getattr(crawler.spider or crawler.spidercls, "name", None) or ""),
         limits=_limits(settings, policy),
         origins_cached=_whole(settings, "OPTOUT_ORIGINS_CACHED", DEFAULT_ORIGINS_CACHED),
         hash_bodies=settings.getbool("OPTOUT_HASH_BODIES"),
         lists=Lists.open(Path(store), today) if store else Lists.none(),
     )
+
+
+def _node(spider_name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", spider_name).lstrip("._-") or "crawl"
 
 
 def product_token(settings: BaseSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -107,14 +108,18 @@ def crawl(arguments: Namespace) -> str:
     Raises:
         OptoutError: it could not begin, or its evidence could not be written.
     """
+    from scrapy import signals
     from scrapy.crawler import CrawlerProcess
 
     from crawler.guard import UNWRITABLE
     from crawler.spiders.pages import PagesSpider
 
+    # What is wrong with the arguments must show before anything is written.
+    PagesSpider(seeds=arguments.seeds, max_pages=arguments.max_pages)
     arguments.out.mkdir(parents=True, exist_ok=True)
     process = CrawlerProcess(_settings(arguments))
     crawler = process.create_crawler(PagesSpider)
+    crawler.signals.connect(_spare_collector, signal=signals.spider_opened)
     failures: list[Failure] = []
     process.crawl(crawler, seeds=arguments.seeds, max_pages=arguments.max_pages).addErrback(failures.append)
     if not arguments.quiet:
@@ -129,6 +134,11 @@ def crawl(arguments: Namespace) -> str:
             "the crawl was stopped", place=f"{arguments.out / _LOG} says why", mend="free or repair the disk"
         )
     return reason
+
+
+def _spare_collector() -> None:
+    """What is imported now stays; walking it at every full collection would take an eighth of the crawl's time."""
+    gc.freeze()
 
 
 class _Progress:
