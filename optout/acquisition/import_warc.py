@@ -7,6 +7,7 @@ decision rested on tells whose they are.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -33,6 +34,7 @@ _BODIES_REMEMBERED = 128_000_000
 _EXCHANGES_REMEMBERED = 4_096
 _GZIP, _PLAIN = b"\x1f\x8b\x08", b"WARC/1."
 _CHUNK = 1 << 20
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 Value = TypeVar("Value")
 
@@ -115,6 +117,9 @@ class Reader:
         fields = record.headers
         if "Content-Length" not in fields:
             raise _Damaged("the record's head is cut or has no Content-Length")
+        if record.record_type == WarcRecordType.unknown:
+            _pass_over(fields.get("WARC-Type") or "")
+            return None
         said = fields.get("Optout-Role")
         url = _asked(record)
         if said is None:
@@ -124,8 +129,6 @@ class Reader:
             role, url = named
         elif (role := json.loads(said)) in _PAGES:
             return None
-        if record.record_type == WarcRecordType.unknown:
-            raise _Damaged("a record of no known type")
         if record.record_date is None:
             raise _Damaged("no WARC-Date")
         return self._filled(record, Exchange(url, role, fetched_at=record.record_date))
@@ -168,6 +171,12 @@ class Reader:
         for key in filter(None, (digest, record.record_id)):
             self._bodies.put(key, body, len(body) + 200)
         return body[:_LARGEST], len(body) > _LARGEST
+
+
+def _pass_over(kind: str) -> None:
+    """A record of a type that somebody made up is none of ours; one whose type is no word at all is damaged."""
+    if not _WORD.fullmatch(kind):
+        raise _Damaged("its head is damaged")
 
 
 def _asked(record: WarcRecord) -> str:
