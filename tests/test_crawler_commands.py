@@ -181,13 +181,14 @@ def _until(condition: object, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_killed_crawl_loses_nothing_that_was_acknowledged_and_goes_on(site: Origin, tmp_path: Path) -> None:
-    pages = 60
+    pages = 80
     site.page("/", "".join(f'<a href="/p/{number}">x</a>' for number in range(pages)) + '<a href="/private/x">x</a>')
     for number in range(pages):
-        site.page(f"/p/{number}", f"<p>Page {number}</p>")
+        body = f"<p>Page {number}</p>".encode()
+        site.put(f"/p/{number}", Answer(headers=(("Content-Type", "text/html"),), body=body, hold=0.05))
     out = tmp_path / "out"
     with _start(out, site) as process:
-        _until(lambda: len(site.log) > 30, process)
+        _until(lambda: len(_kept(out)) >= 10, process)
         process.send_signal(signal.SIGKILL)
     acknowledged = [row["url"] for row in logged(out / "evidence", "pages") if row["kind"] == "decision"]
     kept = set(_kept(out))
@@ -197,10 +198,10 @@ def test_a_killed_crawl_loses_nothing_that_was_acknowledged_and_goes_on(site: Or
     done = _run(*CRAWL, site.url + "/", "--out", str(out), "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     decided = [row["url"] for row in logged(out / "evidence", "pages") if row["kind"] == "decision"]
-    assert decided[: len(acknowledged)] == acknowledged or set(acknowledged) <= set(decided)
+    assert set(acknowledged) <= set(decided)
     assert set(_kept(out)) == {f"{site.url}/p/{number}" for number in range(pages)} | {site.url + "/"}
-    twice = [path for path in asked_before if site.asked(path) > 1]
-    assert len(twice) < len(asked_before), "what was done must not be done again"
+    once = [path for path in asked_before if site.asked(path) == 1]
+    assert len(once) >= 5, "what was done must not be done again"
     assert site.asked("/private/x") == 0
     assert not [fault for step in verify(out).steps for fault in step.faults]
 
