@@ -9,7 +9,7 @@ from optout.evidence.ledger import EvidenceLog
 from optout.evidence.rows import decision_row
 from optout.model import Exchange
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ORIGIN = "evidence.example/crawl-decisions/2026"
 POLICY, REGISTRY, AGENTS, IDENTITY = b"[policy]\n", b"[registry]\n", b"[agents]\n", b'{"token":"ExampleBot"}'
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from optout.errors import EvidenceError
+from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
 from optout.evidence.checks_rows import note_names, rows_of
 from optout.evidence.entries import ARCHIVE
@@ -28,8 +28,10 @@ def records(evidence: Evidence, step: Step) -> None:
     logged = {entry["name"]: entry for _, entry in evidence.of_type(ARCHIVE)}
     directory = evidence.archive
     present = {path.name: path for path in warc.archive_files(directory)} if directory else {}
-    for name in sorted(set(logged) - set(present)):
+    for name in sorted((set(logged) | _indexed(directory)) - set(present)):
         step.fault(f"signals/{name}", "", "the file is missing")
+    if directory is not None and not directory.exists() and logged:
+        step.fault("evidence.json", "", f"the archive that it names is not here: {directory}")
     for name, path in present.items():
         _check_file(step, path, logged.get(name), evidence.archived)
 
@@ -58,13 +60,10 @@ def replay(evidence: Evidence, step: Step) -> None:
     if evidence.replay is None:
         step.note("nobody gave the means to decide again")
         return
-    directory = evidence.archive
-    if directory is None or not directory.exists():
-        step.gap("the archive of signals is not here")
-        return
     again = _Replay(evidence)
     for file, place, row in rows_of(evidence):
-        if row.get("kind") == "decision" and isinstance(row.get("exchanges"), str):
+        # A row whose URL has been erased can no longer be decided on; that it was erased is logged.
+        if row.get("kind") == "decision" and isinstance(row.get("exchanges"), str) and "url" in row:
             again.check(step, file, place, row)
 
 
@@ -83,8 +82,11 @@ class _Replay:
             if record is not None:
                 exchanges.append(self._reader.exchange(record))
             expected = self._decide(row, exchanges) if self._decide else {}
-        except EvidenceError as fault:
+        except OptoutError as fault:
             step.gap(f"{file} {place}: {fault}")
+            return
+        except (LookupError, TypeError, ValueError, AttributeError) as fault:
+            step.fault(file, place, f"the row cannot be decided on again: {fault!r}")
             return
         step.checked += 1
         for name, value in expected.items():
@@ -93,6 +95,11 @@ class _Replay:
 
     def _load(self, digest: str) -> tuple[Exchange, ...]:
         return tuple(self._reader.exchange(item["rec"]) for item in self._reader.listed(digest))
+
+
+def _indexed(directory: Path | None) -> set[str]:
+    """The names of the files that indexes are about."""
+    return {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")} if directory else set()
 
 
 def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: ArchiveReader) -> None:
@@ -145,7 +152,7 @@ def _check_head(step: Step, path: Path, name: str) -> None:
     """A growing file is at least what its head says."""
     head = warc.read_head(path)
     if head is None:
-        step.fault(f"{name}.head", "", "the head is missing or damaged")
+        step.fault(f"{name}.head", "", f"there is neither a whole head nor an index, {warc.index_path(path).name}")
         return
     size, expected = head
     with path.open("rb") as file:

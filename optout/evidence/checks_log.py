@@ -89,7 +89,8 @@ def signatures(evidence: Evidence, step: Step) -> None:
         if key.checkable and key not in opened.signers:
             step.fault("checkpoint", "", f"the signature of the key {key.key_id.hex()} is missing")
     if origin is not None and opened.checkpoint.origin != origin:
-        step.fault("checkpoint", "line 1", f"it is of the log {opened.checkpoint.origin}, not {origin}")
+        what = f"it is of the log {opened.checkpoint.origin!r}, evidence.json is of {origin!r}"
+        step.fault("checkpoint", "line 1", what)
     if evidence.now is not None and _in_future(evidence, opened.signers.values()):
         step.fault("checkpoint", "", "it states a time that has not come")
 
@@ -317,14 +318,14 @@ def _signer_memory(evidence: Evidence, step: Step) -> None:
     if signed is None:
         step.fault("private/signed.json", "", "the signer's memory is missing")
     elif signed.size > newest.size:
-        step.fault("checkpoint", "", f"the log was rolled back: its signer remembers the size {signed.size}")
+        step.fault("checkpoint", "", f"the log was rolled back: private/signed.json says size {signed.size}")
     elif (signed.size, signed.root) != (newest.size, newest.root):
         step.fault("private/signed.json", "", "the signer remembers another tree than it signed")
     try:
         held = {key.signer.verifier for key in store.log_keys()}
         named = set(evidence.policy.logs) if evidence.policy else held
         if held != named:
-            step.fault("policy.txt", "", "it does not name the keys that sign")
+            step.fault("private/log.keys", "", "the keys that sign are not those that policy.txt names")
     except (EvidenceError, MalformedNote) as fault:
         step.fault("private/log.keys", "", str(fault))
 

@@ -188,8 +188,10 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
     if head is None:
         step.fault(f"{node}.head", "", "the head is missing or damaged")
     elif head.next_seq > tip.next_seq:
-        what = f"rows {tip.next_seq} to {head.next_seq - 1}, which were acknowledged, are missing"
-        step.fault(f"{node}.head", f"row {tip.next_seq}", what)
+        files = [path.name for path in journal.journal_files(evidence.layout.directory, node)]
+        name = files[-1] if files else journal.file_name(node, tip.next_seq)
+        place = f"rows {tip.next_seq} to {head.next_seq - 1}"
+        step.fault(name, place, f"these rows are missing; {node}.head says that they were acknowledged")
     elif head.next_seq in passed and passed[head.next_seq] != head.chain and head.chain != journal.GENESIS:
         step.fault(f"{node}.head", "", "the head does not belong to this journal")
     elif head.next_seq not in passed and head.next_seq > min(passed):

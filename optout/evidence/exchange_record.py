@@ -112,10 +112,16 @@ def list_digest(listed: Sequence[Mapping[str, str]]) -> str:
 
 
 def list_record(listed: Sequence[Mapping[str, str]], exchanges: Sequence[Exchange]) -> Record:
-    """The record of a list of exchanges. Its time and target are those of the first."""
-    first = _common(exchanges[0], exchanges[0].url, list_identifier(list_digest(listed)))
-    fields = {name: first[name] for name in ("WARC-Record-ID", "WARC-Target-URI", "WARC-Date")}
-    return _with_block("metadata", fields | {"Content-Type": LIST_TYPE}, encode(listed))
+    """The record of a list of exchanges; its time is that of the first."""
+    digest = list_digest(listed)
+    first = _common(exchanges[0], exchanges[0].url, list_identifier(digest))
+    fields = {
+        "WARC-Record-ID": first["WARC-Record-ID"],
+        "WARC-Target-URI": f"urn:sha256:{digest}",
+        "WARC-Date": first["WARC-Date"],
+        "Content-Type": LIST_TYPE,
+    }
+    return _with_block("metadata", fields, encode(listed))
 
 
 def list_identifier(digest: str) -> str:

@@ -260,7 +260,7 @@ class Journal:
         self._write_head()
 
     def _begin_file(self) -> BinaryIO:
-        path = self.directory / f"{self.node}-{self._tip.next_seq:015d}.jsonl.zst"
+        path = self.directory / file_name(self.node, self._tip.next_seq)
         self._file = path.open("xb")
         self._file_rows = 0
         sync_directory(self.directory)
@@ -305,6 +305,11 @@ class Journal:
                 f"the journal of {self.node} ends before row {tip.next_seq}, its head says {head.next_seq}",
                 mend="acknowledged rows are missing; restore the file from a copy",
             )
+
+
+def file_name(node: str, first_seq: int) -> str:
+    """The name of the journal file of a node that begins with a sequence number."""
+    return f"{node}-{first_seq:015d}.jsonl.zst"
 
 
 def journal_files(directory: Path, node: str) -> tuple[Path, ...]:

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_FAULTS = 100
-"""How many faults of a step are listed; all are counted."""
+"""How many faults and gaps of a step are listed; all are counted."""
+
+_SHOWN = 20
+"""How many of them the report for people shows."""
 
 
 class Outcome(StrEnum):
@@ -44,7 +47,8 @@ class Step:
         checked: how many things were looked at.
         faults: what is wrong, up to `MOST_FAULTS`.
         fault_count: how many faults there are.
-        gaps: what could not be looked at, and why.
+        gaps: what could not be looked at, and why, up to `MOST_FAULTS`.
+        gap_count: how much could not be looked at.
         notes: what a reader should know.
     """
 
@@ -54,6 +58,7 @@ class Step:
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
     gaps: list[str] = field(default_factory=list)
+    gap_count: int = 0
     notes: list[str] = field(default_factory=list)
 
     def fault(self, file: str, place: str, what: str) -> None:
@@ -64,6 +69,7 @@ class Step:
 
     def gap(self, what: str) -> None:
         """Note something that could not be looked at."""
+        self.gap_count += 1
         if len(self.gaps) < MOST_FAULTS:
             self.gaps.append(what)
 
@@ -86,7 +92,7 @@ class Step:
         return {
             "number": self.number, "name": self.name, "outcome": str(self.outcome), "checked": self.checked,
             "faults": [{"file": item.file, "place": item.place, "what": item.what} for item in self.faults],
-            "fault_count": self.fault_count, "gaps": self.gaps, "notes": self.notes,
+            "fault_count": self.fault_count, "gaps": self.gaps, "gap_count": self.gap_count, "notes": self.notes,
         }  # fmt: skip
 
 
@@ -119,10 +125,8 @@ class Report:
         lines = [f"{self.subject}: {self.outcome}"]
         for step in self.steps:
             lines.append(f"{step.number:3}. {step.name}: {step.outcome} ({step.checked} checked)")
-            lines += [f"       {fault}" for fault in step.faults]
-            if step.fault_count > len(step.faults):
-                lines.append(f"       and {step.fault_count - len(step.faults)} more")
-            lines += [f"       not checked: {gap}" for gap in step.gaps]
+            lines += _some([str(fault) for fault in step.faults], step.fault_count)
+            lines += _some([f"not checked: {gap}" for gap in step.gaps], step.gap_count)
             lines += [f"       note: {note}" for note in step.notes]
         return "\n".join(lines)
 
@@ -130,3 +134,8 @@ class Report:
     def json(self) -> dict[str, Any]:
         """The report for machines."""
         return {"subject": self.subject, "outcome": str(self.outcome), "steps": [step.json for step in self.steps]}
+
+
+def _some(lines: list[str], count: int) -> list[str]:
+    shown = [f"       {line}" for line in lines[:_SHOWN]]
+    return [*shown, f"       and {count - len(shown)} more"] if count > len(shown) else shown

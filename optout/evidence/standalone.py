@@ -427,6 +427,33 @@ class Check:
             return INVALID
         return INCOMPLETE if any(step.missing for step in self.steps) else VALID
 
+    @property
+    def outcome(self) -> str:
+        """In a word."""
+        return {VALID: "valid", INVALID: "INVALID", INCOMPLETE: "incomplete"}[self.code]
+
+    @property
+    def text(self) -> str:
+        """Every step and what came of it, for people."""
+        lines = []
+        for number, step in enumerate(self.steps, 1):
+            lines.append(f"{number}. {step.name}: {step.outcome} ({step.checked} checked)")
+            lines += [
+                f"   {line}" for line in [*step.wrong, *(f"not checked: {item}" for item in step.missing), *step.notes]
+            ]
+        return "\n".join([*lines, self.outcome])
+
+    @property
+    def json(self) -> list[Json]:
+        """Every step and what came of it, for machines."""
+        return [
+            {
+                "number": number, "name": step.name, "outcome": step.outcome, "checked": step.checked,
+                "faults": step.wrong, "gaps": step.missing, "notes": step.notes,
+            }
+            for number, step in enumerate(self.steps, 1)
+        ]  # fmt: skip
+
     def run(self) -> None:
         """Do every step."""
         kind = str(self.data.get("v"))
@@ -621,11 +648,7 @@ def main() -> int:
     except (OSError, Wrong, ValueError) as fault:
         print(f"{options.file}: {fault}", file=sys.stderr)  # noqa: T201 - a program
         return UNREADABLE
-    for number, step in enumerate(checked.steps, 1):
-        print(f"{number}. {step.name}: {step.outcome} ({step.checked} checked)")  # noqa: T201 - a program
-        for line in [*step.wrong, *(f"not checked: {item}" for item in step.missing), *step.notes]:
-            print(f"   {line}")  # noqa: T201 - a program
-    print({VALID: "valid", INVALID: "INVALID", INCOMPLETE: "incomplete"}[checked.code])  # noqa: T201 - a program
+    print(checked.text)  # noqa: T201 - a program
     return checked.code
 
 
