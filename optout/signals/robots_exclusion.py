@@ -274,7 +274,8 @@ def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
     return forbids
 
 
-@lru_cache(maxsize=8)
+# A crawl takes the URLs of hundreds of origins in turn, and parsing costs as much as a hundred answers.
+@lru_cache(maxsize=256)
 def _protego(body: bytes) -> Protego | None:
     """Parse at the first question, once. Protego takes text and keeps a byte order mark, which would hide a line."""
     groups = robots_txt.parse(body, len(body)).groups
