@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optout.acquisition.history import Store
-    from optout.audit.sites import Load, Site
+    from optout.audit.sites import Load
     from optout.identity import Identity
     from optout.model import Exchange
     from optout.policy import Policy
@@ -215,20 +215,22 @@ class Judge:
         return numbers.astype(np.int32)
 
     def _under(self, view: View, states: _States, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
-        """What rows come to under the states that were chosen for them."""
-        used = np.unique(chosen)
-        sites: dict[int, Site] = {int(number): view.site(*states.all[number][1:]) for number in used}
-        usual = np.full(len(states.all), -1, np.int32)
-        careful = np.zeros(len(states.all), bool)
-        for number, site in sites.items():
-            if site.constant:
-                usual[number] = site.usual
-                careful[number] = site.delicate
-        numbers = usual[chosen]
-        exceptional = (located.odd[rows] | located.robots[rows]) & careful[chosen]
-        left = np.flatnonzero((numbers < 0) | exceptional)
-        for group in _groups(chosen, left):
-            numbers[group] = sites[int(chosen[group[0]])].judge(located, rows[group])
+        """What rows come to under the states that were chosen for them.
+
+        One site is dealt with after the other, so that each is compiled once.
+        """
+        numbers = np.empty(len(rows), np.int32)
+        exceptional = located.odd[rows] | located.robots[rows]
+        order = np.argsort(chosen, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(chosen[order])) + 1) if len(order) else ():
+            state = states.all[int(chosen[group[0]])]
+            site = view.site(state.key, state.load)
+            if not site.constant:
+                numbers[group] = site.judge(located, rows[group])
+                continue
+            numbers[group] = site.usual
+            if site.delicate and (exceptions := group[exceptional[group]]).size:
+                numbers[exceptions] = site.judge(located, rows[exceptions])
         return numbers
 
     def _since(self, view: View, states: _States, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
@@ -303,14 +305,6 @@ class _States:
         chosen = np.maximum(before, starts)
         near = usable & (np.abs(self.when(np.where(usable, chosen, NO_STATE)) - moments) <= most)
         return np.where(near, chosen, NO_STATE)
-
-
-def _groups(keys: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-    """Rows with equal keys together."""
-    if not rows.size:
-        return []
-    order = rows[np.argsort(keys[rows], kind="stable")]
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
 
 
 def moment(seconds: int) -> datetime:

@@ -34,8 +34,7 @@ class Located:
         codes: for each row the number of its origin, or `NOWHERE`.
         origins: the origins by number, as `Origin.text`.
         odd: rows whose match target is not simply what follows the third slash.
-        parts: what the URLs were cut into.
-        last: for each row the place in `parts` of what follows its third slash, where it is not odd.
+        tails: what follows the third slash of each URL, where it is not odd.
         exact: the URLs of rows that `urls` cannot hold or that lack a scheme, as they are judged.
     """
 
@@ -43,9 +42,9 @@ class Located:
     codes: np.ndarray
     origins: list[str]
     odd: np.ndarray
-    parts: pa.Array
-    last: np.ndarray
+    tails: pa.Array
     exact: dict[int, str] = field(default_factory=dict)
+    _plain: list[str] = field(default_factory=list)
 
     @property
     def robots(self) -> np.ndarray:
@@ -58,12 +57,13 @@ class Located:
 
     def targets(self, rows: np.ndarray) -> list[str]:
         """The match targets of rows whose origin is known, in that order."""
-        odd = self.odd[rows]
-        plain = self.parts.take(pa.array(np.maximum(self.last[rows], 0)))
-        found = pc.binary_join_element_wise("", plain, "/").to_pylist()
-        for at in np.flatnonzero(odd):
+        if not self._plain:
+            self._plain.extend(self.tails.to_pylist())
+        plain = self._plain
+        found = ["/" + plain[row] for row in rows.tolist()]
+        for at in np.flatnonzero(self.odd[rows]).tolist():
             found[at] = match_target(self.url(int(rows[at])))
-        return found  # type: ignore[no-any-return]
+        return found
 
 
 def locate(column: pa.Array | pa.ChunkedArray) -> Located:
@@ -80,6 +80,7 @@ def locate(column: pa.Array | pa.ChunkedArray) -> Located:
     parts, counts = cut.values, np.diff(offsets)
     regular = counts >= 3
     starts = np.where(regular, offsets[:-1], 0)
+    tails = pc.fill_null(parts.take(pa.array(np.where(counts == 4, offsets[1:] - 1, 0))), "")
     codes = np.full(len(urls), NOWHERE, np.int32)
     finder = _Finder()
     doubtful = ~regular
@@ -99,7 +100,7 @@ def locate(column: pa.Array | pa.ChunkedArray) -> Located:
         codes[row], judged = finder.alone(text)
         if judged is not None:
             exact[int(row)] = judged
-    return Located(urls, codes, finder.origins, odd, parts, offsets[1:] - 1, exact)
+    return Located(urls, codes, finder.origins, odd, tails, exact)
 
 
 _ASK = -2

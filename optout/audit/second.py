@@ -1,26 +1,26 @@
 """When the second reader of robots.txt need not be asked.
 
 The engine asks an independent parser, Protego, about every URL that our own reader allows; that costs more than all
-the rest. For most files it can be proved once that Protego cannot forbid what we allow. Let every `Disallow` of
-Protego's be a refusal of ours too, and let every one of our allowances that outweighs such a refusal outweigh it with
-Protego as well. If Protego forbids a URL, its `Disallow` matches and no allowance matches that weighs as much; then
-ours refuses it too, because an allowance of ours that saved it would have saved it there.
+the rest. For nearly every rule of Protego's it can be shown once that it cannot forbid what we allow. Let a `Disallow`
+of Protego's be a refusal of ours too, and let every allowance of ours that outweighs it outweigh it with Protego as
+well. If Protego forbids a URL by it, no allowance matches that weighs as much; then ours refuses the URL too, because
+an allowance of ours that saved it would have saved it there.
 
-The proof compares patterns as texts, so it holds for URLs that both readers leave as they are: ASCII without escapes,
-`*`, `$` and `#`. Others are asked about one by one.
+Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Protego is asked
+about URLs that a doubt matches, and about URLs that the two readers do not write in the same way.
 """
 
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote_to_bytes
 
 from optout.engine import ROBOTS_ROLE
 from optout.engine.precedence import pattern_of
 from optout.model import Availability
 from optout.signals.robots_exclusion import PROTOCOL, _protego
+from optout.syntax.patterns import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,23 +30,48 @@ if TYPE_CHECKING:
 
     Weights = dict[str, int]
 
-# A run that begins with a hexadecimal digit could be found inside an escape of Protego's.
-_MISALIGNED = re.compile(r"\*+[0-9A-F]")
-# Escapes of ASCII that Protego reads as the character and we do not; those of / % $ * are kept apart by both.
-_READ_DIFFERENTLY = re.compile(r"%(?!2F|25|24|2A)[0-7][0-9A-F]")
-# What no plain URL can hold once it is quoted.
-_NEVER_PLAIN = re.compile(r"%(?:2F|25|24|2A|[89A-F][0-9A-F])")
+# A run that begins with a hexadecimal digit could be found inside an escape of Protego's, at most two digits of it.
+_MISALIGNED = re.compile(r"\*[0-9A-F]{1,2}")
+# Escapes that both readers keep: of what no URL holds as it is, and of octets beyond ASCII.
+_KEPT = r"(?:[01][0-9A-F]|2[02F]|3[CE]|5[CE]|60|7[BCDF]|[89A-F][0-9A-F])"
+# Escapes of ASCII that Protego reads as the character and we do not.
+_READ_DIFFERENTLY = re.compile(rf"%(?!{_KEPT}|2[45A])..?")
+# What stands in the rule of one reader alone; Protego is asked about every URL that holds it.
+_APART = re.compile(r"%2[45A]")
+_BEYOND_ASCII = re.compile(r"%[89A-F]")
 
 
-class Second(Enum):
-    """When the second reader has to be asked about a URL that we allow."""
+class Doubts(NamedTuple):
+    """When the second reader has to be asked about a URL that we allow.
 
-    NEVER = "never"
-    ODD = "about URLs that are not plain"
-    ALWAYS = "always"
+    Attributes:
+        never: it forbids nothing at all.
+        patterns: it has to be asked about URLs that one of these matches, and about those that are read differently.
+    """
+
+    never: bool
+    patterns: tuple[Pattern, ...] = ()
 
 
-def when_to_ask(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token: str) -> Second:
+NONE = Doubts(never=True)
+
+
+def reads_alike(target: str) -> bool:
+    """Whether both readers see the same in a match target."""
+    if "%" not in target:
+        return True
+    if _READ_DIFFERENTLY.search(target) or _APART.search(target):
+        return False
+    if not _BEYOND_ASCII.search(target):
+        return True
+    try:
+        unquote_to_bytes(target).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def doubts_about(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token: str) -> Doubts:
     """Compare what Protego read with what we read.
 
     Args:
@@ -54,25 +79,27 @@ def when_to_ask(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token: 
         ranked: the statements that address us, in their order.
         token: our product token.
     """
-    modes = [
+    found = [
         _compare(exchange.body, ranked, token)
         for exchange in exchanges
         if exchange.role == ROBOTS_ROLE and exchange.availability is Availability.RETRIEVED
     ]
-    return max(modes, key=list(Second).index, default=Second.NEVER)
+    patterns = tuple(pattern for doubts in found for pattern in doubts.patterns)
+    return Doubts(never=all(doubts.never for doubts in found), patterns=patterns)
 
 
-def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Second:
+def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
     parsed = _protego(body)
     rules = parsed._get_matching_rule_set(token) if parsed is not None else None  # noqa: SLF001
     theirs = rules._rules if rules is not None else []  # noqa: SLF001
     refusals = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "disallow")  # noqa: SLF001
+    refusals = {form: weight for form, weight in refusals.items() if form[:1] in "/*" and not _APART.search(form)}
     if not refusals:
-        return Second.NEVER
+        return Doubts(never=not any(rule.field == "disallow" for rule in theirs))
     allowances = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "allow")  # noqa: SLF001
     orders = [order for order in ranked if order.bounds[0].protocol is PROTOCOL and not order.bounds[0].advisory]
-    proved = any(_implied(refusals, allowances, order) for order in orders)
-    return Second.ODD if proved else Second.ALWAYS
+    unproved = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
+    return Doubts(never=False, patterns=tuple(map(_whatever, min(unproved, key=len))))
 
 
 def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:
@@ -84,35 +111,34 @@ def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:
     return weights
 
 
-def _implied(refusals: Weights, allowances: Weights, order: Ranked) -> bool:
-    """Whether a refusal of theirs always means one of ours, for plain URLs."""
-    if any(_MISALIGNED.search(form) for form in refusals):
-        return False
+def _unproved(refusals: Weights, allowances: Weights, order: Ranked) -> list[str]:
+    """The refusals of theirs that may forbid what we allow."""
     ours, saving = _ours(order)
-    if ours is None:
-        return False
-    worth: list[tuple[int, int]] = []
+    proved: list[tuple[int, int, str]] = []
+    doubtful: list[str] = []
     for form, weight in refusals.items():
-        if _NEVER_PLAIN.search(form):
-            continue
-        if form not in ours:
-            return False
-        worth.append((ours[form], weight))
-    return _outweighed(worth, [(octets, allowances.get(form, -1)) for form, octets in saving])
+        if form in ours and not _MISALIGNED.search(form):
+            proved.append((ours[form], weight, form))
+        else:
+            doubtful.append(form)
+    return doubtful + _outweighed(proved, [(octets, allowances.get(form, -1)) for form, octets in saving])
 
 
-def _ours(order: Ranked) -> tuple[Weights | None, Sequence[tuple[str, int]]]:
-    """Our refusals with their weights, and our allowances; None where a pattern cannot be compared."""
+def _ours(order: Ranked) -> tuple[Weights, Sequence[tuple[str, int]]]:
+    """Our refusals and allowances as Protego would write them, with our weights.
+
+    A pattern that Protego would read differently matches no URL that both see alike.
+    """
     refusing: Weights = {}
     saving: list[tuple[str, int]] = []
     for bound in order.bounds:
         pattern = pattern_of(bound.statement.pattern)
-        if _READ_DIFFERENTLY.search(pattern.normal):
-            return None, ()
+        if _READ_DIFFERENTLY.search(pattern.normal) or _APART.search(pattern.normal):
+            continue
         form = _quoted(pattern.normal)
         if bound.statement.refuses_access:
             refusing[form] = max(refusing.get(form, 0), pattern.octets)
-        elif not _NEVER_PLAIN.search(form) and form != f"{ROBOTS_ROLE}$":
+        elif form != f"{ROBOTS_ROLE}$":
             saving.append((form, pattern.octets))
     return refusing, saving
 
@@ -122,19 +148,31 @@ def _quoted(normal: str) -> str:
     return quote(normal.removesuffix("$"), safe="/%*=") + anchor
 
 
-def _outweighed(refusals: Sequence[tuple[int, int]], saving: Sequence[tuple[int, int]]) -> bool:
-    """Whether each allowance of ours that outweighs a refusal here outweighs it there.
+def _outweighed(refusals: Sequence[tuple[int, int, str]], saving: Sequence[tuple[int, int]]) -> list[str]:
+    """The refusals that an allowance outweighs here and not there.
 
     Args:
-        refusals: our weight and theirs.
+        refusals: our weight, theirs, and the pattern.
         saving: our weight and theirs, which is -1 where they do not have it.
     """
+    found = []
     weakest, at = float("inf"), 0
     allowances = sorted(saving, reverse=True)
-    for octets, weight in sorted(refusals, reverse=True):
+    for octets, weight, form in sorted(refusals, reverse=True):
         while at < len(allowances) and allowances[at][0] >= octets:
             weakest = min(weakest, allowances[at][1])
             at += 1
         if weakest < weight:
-            return False
-    return True
+            found.append(form)
+    return found
+
+
+def _whatever(form: str) -> Pattern:
+    """A pattern of ours that matches every target that a pattern of theirs may match.
+
+    What they write as an escape may stand in the target as it is; and where a run may begin inside an escape, its
+    first digits are left open.
+    """
+    anchor = "$" if form.endswith("$") else ""
+    text = _MISALIGNED.sub("*", form.removesuffix("$"))
+    return Pattern(re.sub(rf"%(?!{_KEPT})..", "*", text) + anchor)

@@ -15,12 +15,14 @@ import numpy as np
 from optout import engine
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import Outcomes, outcome_of
-from optout.audit.second import Second, when_to_ask
+from optout.audit.second import NONE, doubts_about, reads_alike
 from optout.engine.precedence import pattern_of
+from optout.engine.second_reader import second_readers
 from optout.model import RESOURCE, Coverage, Effect
+from optout.syntax.patterns import NO_MATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from optout.audit.locate import Located
     from optout.engine import CompiledOrigin, Ranked
@@ -47,12 +49,14 @@ class Site:
         compiled = view.keep(key, lambda: exchanges)
         self._own = len(compiled.ranked)
         others = [group.ranked for group in compiled._others]  # noqa: SLF001
-        self.matcher = Matcher([_patterns(order) for order in (*compiled.ranked, *others)])
         asked = bool(compiled._second)  # noqa: SLF001
-        self.second = when_to_ask(exchanges, compiled.ranked, view.identity.token) if asked else Second.NEVER
+        self._doubts = doubts_about(exchanges, compiled.ranked, view.identity.token) if asked else NONE
+        tables = [_patterns(order) for order in (*compiled.ranked, *others)]
+        self.matcher = Matcher([*tables, self._doubts.patterns])
         self._numbers: list[int] = []
         self._dissents: dict[int, int] = {}
-        self.constant = self.matcher.constant and self.second is not Second.ALWAYS
+        self._forbids: tuple[Callable[[str], bool], ...] | None = None
+        self.constant = self.matcher.constant and not self._doubts.patterns
 
     def compiled(self) -> CompiledOrigin:
         """The engine's own form."""
@@ -65,14 +69,14 @@ class Site:
             numbers.append(-1)
         if numbers[combination] < 0:
             key = self.matcher.keys[combination]
-            verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own :])  # noqa: SLF001
+            verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own : -1])  # noqa: SLF001
             numbers[combination] = self._view.number(verdict)
         return numbers[combination]
 
     @property
     def delicate(self) -> bool:
         """Whether a constant site may answer otherwise for the URL of robots.txt, or for odd URLs."""
-        return bool(self.matcher.exact) or self.second is not Second.NEVER
+        return bool(self.matcher.exact) or not self._doubts.never
 
     @property
     def usual(self) -> int:
@@ -81,23 +85,32 @@ class Site:
 
     def judge(self, located: Located, rows: np.ndarray) -> np.ndarray:
         """The numbers of the outcomes of rows that all belong here."""
-        combinations = self.matcher.match_all(located.targets(rows))
+        targets = located.targets(rows)
+        combinations = self.matcher.match_all(targets)
         known = {combination: self.outcome(combination) for combination in set(combinations)}
-        numbers = np.array([known[combination] for combination in combinations], np.int32)
-        if self.second is not Second.NEVER:
-            self.ask(located, rows, np.array(combinations), numbers)
-        return numbers
+        numbers = [known[combination] for combination in combinations]
+        if not self._doubts.never:
+            odd = {at for at in np.flatnonzero(located.odd[rows]).tolist() if not reads_alike(targets[at])}
+            keys = self.matcher.keys
+            doubtful = {combination for combination in known if keys[combination][-1] != NO_MATCH}
+            places = [at for at, one in enumerate(combinations) if one in doubtful or at in odd]
+            self._ask(located, rows, places, combinations, numbers)
+        return np.array(numbers, np.int32)
 
-    def ask(self, located: Located, rows: np.ndarray, combinations: np.ndarray, numbers: np.ndarray) -> None:
-        """Put in what the second reader adds, for rows that it must be asked about."""
+    def _ask(
+        self, located: Located, rows: np.ndarray, places: Iterable[int], combinations: list[int], numbers: list[int]
+    ) -> None:
+        """Put in what the second reader adds at some places of a list of rows."""
         outcomes = self._view.outcomes.all
-        for at in np.flatnonzero(located.odd[rows]) if self.second is Second.ODD else range(len(rows)):
+        for at in places:
             if outcomes[numbers[at]].access is Effect.PERMIT:
                 url = located.url(int(rows[at]))
-                numbers[at] = self._second_outcome(url, int(combinations[at]), int(numbers[at]))
+                numbers[at] = self._second_outcome(url, combinations[at], numbers[at])
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
-        if not any(forbids(url) for forbids in self.compiled()._second):  # noqa: SLF001
+        if self._forbids is None:
+            self._forbids = self._view.second_readers(self._load())
+        if not any(forbids(url) for forbids in self._forbids):
             return number
         if combination not in self._dissents:
             self._dissents[combination] = self._view.number(self.compiled().decide(url))
@@ -133,6 +146,10 @@ class View:
     def number(self, verdict: Verdict) -> int:
         """The number of what a verdict comes to."""
         return self.outcomes.number(outcome_of(verdict, self.policy))
+
+    def second_readers(self, exchanges: Sequence[Exchange]) -> tuple[Callable[[str], bool], ...]:
+        """The independent readings of what an origin sent, as predicates that forbid URLs."""
+        return second_readers(engine.read(exchanges, self.policy), self.policy, self.identity)
 
     def telling(self, page: Sequence[Exchange]) -> bool:
         """Whether any of what a page is can carry a signal."""
