@@ -48,6 +48,15 @@ class MetaElement:
 
 
 @dataclass(frozen=True, slots=True)
+class PageText:
+    """The text of the page; `extent` says from its bytes how many of them have to be read, 0 where nothing is said."""
+
+    name: str
+    extent: Callable[[Exchange], int]
+    role: str = RESOURCE
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseStatus:
     """The status of the response itself, for each of these codes."""
 
@@ -82,7 +91,7 @@ class Registry:
     role: str
 
 
-Carrier = WellKnown | HeaderField | MetaElement | ResponseStatus | Linked | Embedded | Registry
+Carrier = WellKnown | HeaderField | MetaElement | PageText | ResponseStatus | Linked | Embedded | Registry
 
 
 class Precedence(StrEnum):
@@ -150,6 +159,11 @@ class Protocol:
     def page_words(self) -> frozenset[bytes]:
         """Lower-case byte strings; a page with none of them carries nothing of this protocol."""
         return frozenset(carrier.word for carrier in self.carriers if isinstance(carrier, MetaElement))
+
+    @property
+    def texts(self) -> tuple[PageText, ...]:
+        """The carriers in the text of the page."""
+        return tuple(carrier for carrier in self.carriers if isinstance(carrier, PageText))
 
     @property
     def statuses(self) -> frozenset[int]:

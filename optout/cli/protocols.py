@@ -11,7 +11,7 @@ from rich.table import Table
 from optout.cli import options
 from optout.cli.exit_codes import DONE
 from optout.errors import UnknownProtocol
-from optout.protocol import Embedded, HeaderField, Linked, MetaElement, Registry, ResponseStatus, WellKnown
+from optout.protocol import Embedded, HeaderField, Linked, MetaElement, PageText, Registry, ResponseStatus, WellKnown
 from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def carrier_text(carrier: Carrier) -> str:
     match carrier:
         case HeaderField(name=name):
             return f"header {name}"
-        case MetaElement(name=name):
+        case MetaElement(name=name) | PageText(name=name):
             return f"page {name}"
         case ResponseStatus(codes=codes):
             return "status " + ", ".join(str(code) for code in sorted(codes))

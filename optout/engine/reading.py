@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optout.model import ASSET, RESOURCE, Availability, Coverage
 from optout.policy import Mode
-from optout.protocol import Protocol, Registry
+from optout.protocol import PageText, Protocol, Registry
 from optout.signals import PROTOCOLS
 from optout.syntax.html_head import read_head
 
@@ -62,26 +62,31 @@ def _within_limit(exchange: Exchange, policy: Policy) -> Exchange:
 def carries_signals(exchange: Exchange, policy: Policy) -> bool:
     """Whether a page can carry anything at all; False spares the readers, and never a signal.
 
-    Looks for the header fields and statuses that the enforced and observed protocols declare, and for elements in
-    which one of their words stands, however it is written.
+    Looks for the header fields and statuses that the enforced and observed protocols declare, for elements in which
+    one of their words stands, however it is written, and for text that has to be read.
     """
-    fields, words, statuses = _screen(frozenset(name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF))
+    fields, words, statuses, texts = _screen(frozenset(name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF))
     if exchange.status in statuses or any(name.lower() in fields for name, _ in exchange.headers):
         return True
     if not exchange.body:
         return False
     content_type = next((value for name, value in exchange.headers if name.lower() == "content-type"), None)
     head = read_head(exchange.body, content_type, words=words)
-    return bool(head.metas or head.links or head.scripts or head.problems)
+    if head.metas or head.links or head.scripts or head.problems:
+        return True
+    return any(text.extent(exchange) for text in texts)
 
 
 @lru_cache(maxsize=16)
-def _screen(names: frozenset[str]) -> tuple[frozenset[str], frozenset[bytes], frozenset[int]]:
+def _screen(
+    names: frozenset[str],
+) -> tuple[frozenset[str], frozenset[bytes], frozenset[int], tuple[PageText, ...]]:
     protocols = [PROTOCOLS[name] for name in sorted(names)]
     return (
         frozenset().union(*(protocol.header_fields for protocol in protocols)),
         frozenset().union(*(protocol.page_words for protocol in protocols)),
         frozenset().union(*(protocol.statuses for protocol in protocols)),
+        tuple(text for protocol in protocols for text in protocol.texts),
     )
 
 
