@@ -1,0 +1,131 @@
+"""`optout document`: the papers that the law asks for, from facts, logs and audits."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from optout.cli.exit_codes import DONE, NO
+from optout.errors import UnreadableInput
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
+    from collections.abc import Callable, Mapping
+
+    from policies.document import Document
+    from policies.evidence_facts import Observed
+    from policies.facts import Facts
+
+INIT = "init"
+DEFAULT_FACTS = Path("provider.toml")
+
+
+def documents() -> Mapping[str, Callable[[Facts, Observed], Document]]:
+    """Every document by name: what the modules of `policies` offer as their `DOCUMENTS`."""
+    import policies
+
+    found: dict[str, Callable[[Facts, Observed], Document]] = {}
+    for module in iter_modules(policies.__path__):
+        found |= getattr(import_module(f"policies.{module.name}"), "DOCUMENTS", {})
+    return dict(sorted(found.items()))
+
+
+def add_parser(subparsers: _SubParsersAction[Any]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "document",
+        help="copyright policy, summaries, gap analysis, from facts and evidence",
+        description="Render a document from the provider's facts and from what logs and audits show. "
+        "A statement about behaviour stands in it only where both the policy in force and the log bear it out; "
+        "a missing fact is printed as missing. `optout document init` asks for the facts and writes --facts.",
+        epilog="Exit codes: 0 written, 1 with --strict: facts are missing, 2 wrong usage or unreadable input.",
+    )
+    parser.add_argument("name", metavar="NAME", help="init, or a document; `optout document list` prints their names")
+    parser.add_argument(
+        "--facts", type=Path, default=DEFAULT_FACTS, metavar="FILE", help="provider facts (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--evidence", type=Path, action="append", default=[], metavar="DIR", help="a crawl's directory; may be repeated"
+    )
+    parser.add_argument(
+        "--audit", type=Path, action="append", default=[], metavar="OUT", help="an audit's output; may be repeated"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=".md, .html, .docx, .json or .csv (default: Markdown to stdout)"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail with the list when a fact is missing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Render a document, or make the facts file.
+
+    Raises:
+        UnreadableInput: there is no document of that name, or the facts file exists already.
+        OptoutError: facts or evidence cannot be read.
+    """
+    if arguments.name == INIT:
+        return _init(arguments.facts)
+    known = documents()
+    if arguments.name == "list":
+        print("\n".join(known))
+        return DONE
+    if arguments.name not in known:
+        names = ", ".join((INIT, *known))
+        raise UnreadableInput(f"there is no document {arguments.name!r}", mend=f"name one of {names}")
+    return _write(_make(known[arguments.name], arguments), arguments)
+
+
+def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> Document:
+    from policies.evidence_facts import observe
+    from policies.facts import read
+
+    observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
+    for log in observed.logs:
+        if not log.holds:
+            print(f"optout document: the log {log.origin} does not verify and bears no statement", file=sys.stderr)
+    return make(read(arguments.facts), observed)
+
+
+def _write(document: Document, arguments: Namespace) -> int:
+    from policies.render import render
+
+    missing = document.missing
+    if arguments.strict and missing:
+        print(f"optout document: {len(missing)} facts are missing:", file=sys.stderr)
+        for fact in missing:
+            print(f"  {fact.fact}: {fact.ask}", file=sys.stderr)
+        return NO
+    data = render(document, arguments.out.suffix if arguments.out else ".md")
+    if arguments.out is None:
+        sys.stdout.write(data.decode())
+        return DONE
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_bytes(data)
+    except OSError as error:
+        raise UnreadableInput(f"{arguments.out} cannot be written: {error.strerror or error}") from error
+    if missing:
+        print(f"optout document: {len(missing)} facts are missing; the document names each", file=sys.stderr)
+    return DONE
+
+
+def _init(path: Path) -> int:
+    from policies.interview import interview
+
+    if path.exists():
+        raise UnreadableInput(f"{path} exists already", mend="edit it, or name another file with --facts")
+    text = interview(_ask, lambda remark: print(remark, file=sys.stderr))
+    path.write_text(text, encoding="utf-8")
+    print(path)
+    return DONE
+
+
+def _ask(question: str) -> str:
+    """Ask on stderr, so that stdout is the result; the end of the input answers everything that is left."""
+    print(question, end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline()

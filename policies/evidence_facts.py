@@ -1,0 +1,406 @@
+"""What logs and audits show: counts with the rows they were counted from, and the policies that were in force.
+
+Documents read nothing but this. A log is verified first, and what a log shows that does not hold is shown as nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from optout import policy as policies
+from optout.errors import EvidenceError, OptoutError
+from optout.evidence import checkpoint, journal, segment
+from optout.evidence.layout import find, parse_segment_name, read_description
+from optout.evidence.replay import Redecision, documents_in
+from optout.evidence.report import Outcome
+from optout.evidence.verify import verify
+from policies.document import Source, SourceKind, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from optout.evidence.layout import Layout
+    from optout.evidence.report import Report
+    from optout.policy import Policy
+
+DECISION, KEPT = "decision", "kept"
+ROBOTS = "/robots.txt"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SAME = (
+    "node", "kind", "stage", "effect", "access", "reason", "purpose", "agent", "policy", "registry", "identity",
+    "signals", "coverage",
+)  # fmt: skip
+
+
+class AuditFault(OptoutError):
+    """An audit's report that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a log that are alike in everything that is counted.
+
+    Attributes:
+        node: who wrote them.
+        kind, stage, effect, access, reason, purpose, agent: as in the rows.
+        policy, registry, identity: the digests of what was in force.
+        protocols: the protocols whose reservations were decisive.
+        coverage: carrier and what became of looking at it.
+        fetched: whether the page was fetched.
+        count: how many rows.
+        first, last: their lowest and highest number.
+        begin, end: their earliest and latest time.
+    """
+
+    node: str
+    kind: str
+    stage: str
+    effect: str
+    access: str
+    reason: str
+    purpose: str
+    agent: str
+    policy: str
+    registry: str
+    identity: str
+    protocols: frozenset[str]
+    coverage: Mapping[str, str]
+    fetched: bool
+    count: int
+    first: int
+    last: int
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A policy while it was in force, and the rows that were decided under it."""
+
+    policy: Policy
+    rows: tuple[Rows, ...]
+
+    @property
+    def begin(self) -> datetime:
+        """The first decision."""
+        return min(row.begin for row in self.rows)
+
+    @property
+    def end(self) -> datetime:
+        """The last decision."""
+        return max(row.end for row in self.rows)
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """What one log shows.
+
+    Attributes:
+        origin: the log's name.
+        size: entries under the newest checkpoint; 0 where none is signed yet.
+        root: the root hash that was signed, hexadecimal; empty without a checkpoint.
+        rows: the rows in groups.
+        policies: those in force, by policy and registry digest.
+        identities: what the crawler said of itself, by digest.
+        lists: the lists of sites in force, each as it was logged.
+        verification: what verifying found.
+        kept_without_permission: pages that were kept though no permission for them is in the log.
+    """
+
+    origin: str
+    size: int
+    root: str
+    rows: tuple[Rows, ...]
+    policies: Mapping[tuple[str, str], Policy]
+    identities: Mapping[str, Mapping[str, str]]
+    lists: tuple[Mapping[str, Any], ...]
+    verification: Report
+    kept_without_permission: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether verification found nothing wrong."""
+        return self.verification.outcome is not Outcome.FAILS
+
+    @cached_property
+    def decisions(self) -> tuple[Rows, ...]:
+        """The groups that are decisions."""
+        return tuple(row for row in self.rows if row.kind == DECISION)
+
+    @cached_property
+    def regimes(self) -> tuple[Regime, ...]:
+        """Each policy with the decisions under it, the earliest first."""
+        by_policy: dict[tuple[str, str], list[Rows]] = {}
+        for row in self.decisions:
+            by_policy.setdefault((row.policy, row.registry), []).append(row)
+        made = [
+            Regime(self.policies[key].in_force(min(row.begin for row in rows).date()), tuple(rows))
+            for key, rows in by_policy.items()
+            if key in self.policies
+        ]
+        return tuple(sorted(made, key=lambda regime: (regime.begin, regime.policy.digest)))
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The product tokens that decisions were made for."""
+        return tuple(sorted({row.agent for row in self.decisions if row.agent}))
+
+    def pointer(self, rows: Sequence[Rows], what: str = "") -> Source:
+        """A pointer to rows, for people and programs: the log, its root, who wrote them, the range, how many."""
+        if not rows:
+            return Source(SourceKind.LOG, f"{self.origin}, no row{f' with {what}' if what else ''}", self.root)
+        spans = []
+        for node in sorted({row.node for row in rows}):
+            own = [row for row in rows if row.node == node]
+            first, last = min(row.first for row in own), max(row.last for row in own)
+            spans.append(f"{node} rows {first} to {last} ({total(own)} of them)")
+        return Source(SourceKind.LOG, f"{self.origin}, {', '.join(spans)}{f', {what}' if what else ''}", self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFacts:
+    """What one audit shows: its report, and the digest of that.
+
+    Attributes:
+        name: the name of the audit's directory.
+        figures: `report.json` as it stands; `optout.audit.report` says what is in it.
+        digest: SHA-256 of `report.json`.
+    """
+
+    name: str
+    figures: Mapping[str, Any]
+    digest: str
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Rows judged, kept, denied, in review, unknown and malformed."""
+        found = self.figures.get("rows", {})
+        return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def pointer(self, what: str) -> Source:
+        """A pointer to a part of the report."""
+        return Source(SourceKind.AUDIT, f"{self.name}/report.json {what}", self.digest)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that was observed: any number of logs and audits."""
+
+    logs: tuple[LogFacts, ...] = ()
+    audits: tuple[AuditFacts, ...] = ()
+
+    @property
+    def sound(self) -> tuple[LogFacts, ...]:
+        """The logs that bear statements: verified, with decisions in them."""
+        return tuple(log for log in self.logs if log.holds and log.decisions)
+
+    @property
+    def dated(self) -> str:
+        """The day of the last decision; empty where there is none."""
+        return max((row.end.date().isoformat() for log in self.sound for row in log.decisions), default="")
+
+
+def total(rows: Iterable[Rows]) -> int:
+    """How many rows the groups hold."""
+    return sum(row.count for row in rows)
+
+
+def observe(logs: Sequence[Path] = (), audits: Sequence[Path] = (), *, now: datetime | None = None) -> Observed:
+    """Read and verify logs, and read audits.
+
+    Args:
+        logs: crawl or evidence directories.
+        audits: output directories of audits.
+        now: the time; statements about a later time are faults.
+
+    Raises:
+        EvidenceError: a directory holds no evidence.
+        AuditFault: a directory holds no audit's report.
+    """
+    return Observed(tuple(read_log(path, now=now) for path in logs), tuple(read_audit(path) for path in audits))
+
+
+def read_audit(directory: Path) -> AuditFacts:
+    """Read an audit's report.
+
+    Raises:
+        AuditFault: there is none, or it is damaged.
+    """
+    from hashlib import sha256  # noqa: PLC0415 - beside its only use
+
+    path = directory / "report.json"
+    try:
+        data = path.read_bytes()
+        figures = json.loads(data)
+    except (OSError, ValueError) as error:
+        raise AuditFault(f"{path} cannot be read: {error}", mend="name the --out directory of an audit") from error
+    if not isinstance(figures, dict):
+        raise AuditFault(f"{path} is no audit's report", mend="name the --out directory of an audit")
+    return AuditFacts(directory.name, figures, sha256(data).hexdigest())
+
+
+def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
+    """Verify a log and count what is in it.
+
+    Raises:
+        EvidenceError: there is none, or it is so damaged that it cannot be read.
+    """
+    place = find(directory)
+    document = documents_in(place.documents)
+    verification = verify(directory, replay=Redecision(document), now=now)
+    described = read_description(place)
+    size, root = _tip(place)
+    try:
+        table = _table(place)
+    except EvidenceError:
+        if verification.outcome is not Outcome.FAILS:
+            raise
+        table = _empty()
+    rows = tuple(_groups(table))
+    return LogFacts(
+        origin=described.origin if described else directory.name, size=size, root=root, rows=rows,
+        policies=_policies(rows, document), identities=_identities(rows, document), lists=_lists(place),
+        verification=verification, kept_without_permission=_kept_without_permission(table),
+    )  # fmt: skip
+
+
+def _tip(place: Layout) -> tuple[int, str]:
+    try:
+        found = checkpoint.parse(place.checkpoint.read_text(encoding="utf-8").split("\n\n", 1)[0] + "\n")
+    except (OSError, ValueError, OptoutError):
+        return 0, ""
+    return found.size, found.root.hex()
+
+
+def _empty() -> pa.Table:
+    return segment.table_of([])
+
+
+def _table(place: Layout) -> pa.Table:
+    """Every row, sealed or not, with the columns that are counted."""
+    wanted = [*_SAME, "seq", "t", "url", "fetch"]
+    parts, sealed = [], dict[str, int]()
+    for path in sorted(place.segments.glob("*.parquet")):
+        found = segment.read(path)
+        name = parse_segment_name(path.name)
+        if name is not None:
+            sealed[name[0]] = max(sealed.get(name[0], 0), name[1] + found.num_rows)
+        parts.append(_plain(found, wanted))
+    for head in sorted(place.directory.glob("*.head")):
+        open_rows = [
+            row for _, row in journal.rows(place.directory, node=head.stem) if row["seq"] >= sealed.get(head.stem, 0)
+        ]
+        if open_rows:
+            parts.append(_plain(segment.table_of(open_rows), wanted))
+    return pa.concat_tables(parts) if parts else _plain(_empty(), wanted)
+
+
+def _plain(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
+    columns = {}
+    for name in wanted:
+        column = table.column(name)
+        columns[name] = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+    return pa.table(columns)
+
+
+def _groups(table: pa.Table) -> Iterator[Rows]:
+    """The rows that are alike, in a fixed order; rows that have been erased have no kind and are left out."""
+    if "kind" not in table.column_names or not table.num_rows:
+        return
+    table = table.filter(pc.is_valid(table.column("kind")))
+    fetched = pc.coalesce(pc.match_substring(table.column("fetch"), '"done":true'), pa.scalar(value=False))
+    table = table.append_column("fetched", fetched)
+    asked = [("seq", "count"), ("seq", "min"), ("seq", "max"), ("t", "min"), ("t", "max")]
+    grouped = table.group_by([*_SAME, "fetched"], use_threads=False).aggregate(asked)
+    found = grouped.to_pylist()
+    found.sort(key=lambda row: (row["node"] or "", row["seq_min"]))
+    for row in found:
+        yield _rows(row)
+
+
+def _rows(row: Mapping[str, Any]) -> Rows:
+    signals = json.loads(row["signals"] or "[]")
+    return Rows(
+        **{name: row[name] or "" for name in _SAME if name not in {"signals", "coverage"}},
+        protocols=frozenset(str(signal.get("k")) for signal in signals if signal.get("state") == "reserved"),
+        coverage=json.loads(row["coverage"] or "{}"), fetched=bool(row["fetched"]), count=row["seq_count"],
+        first=row["seq_min"], last=row["seq_max"], begin=_moment(row["t_min"]), end=_moment(row["t_max"]),
+    )  # fmt: skip
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _kept_without_permission(table: pa.Table) -> int:
+    """Pages that were kept without a row that permits them after their body was read."""
+    if "kind" not in table.column_names or not table.num_rows:
+        return 0
+    kept = table.filter(pc.equal(table.column("kind"), KEPT)).column("url")
+    permits = pc.and_(
+        pc.and_(pc.equal(table.column("kind"), DECISION), pc.equal(table.column("stage"), "page")),
+        pc.equal(table.column("effect"), "permit"),
+    )
+    permitted = table.filter(permits).column("url")
+    known = pc.is_in(kept, value_set=pc.unique(permitted))
+    return int(len(kept) - (pc.sum(known).as_py() or 0))
+
+
+def _policies(rows: Iterable[Rows], document: Callable[[str], Sequence[bytes]]) -> dict[tuple[str, str], Policy]:
+    found: dict[tuple[str, str], Policy] = {}
+    for key in sorted({(row.policy, row.registry) for row in rows if row.kind == DECISION}):
+        try:
+            (text,), (registry, agents) = document(key[0]), document(key[1])
+            found[key] = policies.parse(text, registry, agents, source=f"document {key[0][:16]}")
+        except (ValueError, OptoutError):
+            continue  # Verification has said so already; without its text a policy bears no statement.
+    return found
+
+
+def _identities(rows: Iterable[Rows], document: Callable[[str], Sequence[bytes]]) -> dict[str, Mapping[str, str]]:
+    found: dict[str, Mapping[str, str]] = {}
+    for digest in sorted({row.identity for row in rows if row.identity}):
+        try:
+            said = json.loads(document(digest)[0])
+        except (ValueError, OptoutError):
+            continue
+        found[digest] = {str(key): str(value) for key, value in said.items()}
+    return found
+
+
+def _lists(place: Layout) -> tuple[Mapping[str, Any], ...]:
+    """The lists of sites that were put on record; their file is the only one that is a JSON list of objects."""
+    found: list[Mapping[str, Any]] = []
+    for path in sorted(place.documents.glob("*")) if place.documents.is_dir() else ():
+        data = path.read_bytes()
+        if data.startswith(b"["):
+            try:
+                said = json.loads(data)
+            except ValueError:
+                continue
+            found += [entry for entry in said if isinstance(entry, dict)]
+    return tuple(found)
+
+
+def reasons_table(logs: Sequence[LogFacts]) -> Table:
+    """How often each answer was given, and why."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for log in logs:
+        for row in log.decisions:
+            key = (row.effect, row.stage, row.reason)
+            counts[key] = counts.get(key, 0) + row.count
+    lines = sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0]))
+    sources = tuple(log.pointer(log.decisions) for log in logs)
+    rows = tuple((*key, count) for key, count in lines)
+    return Table(
+        "Decisions by answer, moment and reason", ("Answer", "Moment", "Reason", "Decisions"), rows, sources, "reasons"
+    )
