@@ -175,8 +175,8 @@ def _usable(parse: Parser, lines: Sequence[str]) -> int:
 
 def _site(text: str) -> Entry | Fault:
     """A domain, a URL, an address or a digest."""
-    if _PLAIN.fullmatch(text) and len(text) <= 253:
-        return _named(text, Match.DOMAIN)
+    if _is_plain(text):
+        return _entry(text, Match.DOMAIN)
     digest = _DIGEST.fullmatch(text)
     if digest is not None:
         return Entry(Match.CONTENT, digest[1].lower())
@@ -200,12 +200,19 @@ def _url(text: str) -> Entry | Fault:
 
 def _named(text: str, match: Match) -> Entry | Fault:
     """A host name in its normal form; an address has no subdomains."""
-    name = text if _PLAIN.fullmatch(text) and len(text) <= 253 else _normal(text)
-    if name is None:
-        return Fault("no usable host name")
-    if _is_address(name):
-        return Entry(Match.HOST, name)
-    if "." not in name or name.rpartition(".")[2].isdigit():
+    name = text if _is_plain(text) else _normal(text)
+    return Fault("no usable host name") if name is None else _entry(name, match)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a name is in its normal form already, as nearly all are."""
+    return _PLAIN.fullmatch(text) is not None and len(text) <= 253
+
+
+def _entry(name: str, match: Match) -> Entry | Fault:
+    if ":" in name or name.rpartition(".")[2].isdigit():
+        return Entry(Match.HOST, name) if _is_address(name) else Fault("no name of a site")
+    if "." not in name:
         return Fault("no name of a site")
     # Under a public suffix anybody may have a site, so whoever lists one can only mean the host itself.
     return Entry(Match.HOST if match is Match.DOMAIN and name in _suffixes() else match, name)
