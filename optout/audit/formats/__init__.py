@@ -5,8 +5,10 @@ from __future__ import annotations
 from optout.audit.formats.base import Batch, Columns, Fault, Format
 from optout.audit.formats.lines import LinesFormat
 from optout.audit.formats.table import ParquetFormat
+from optout.audit.formats.tar import TarFormat
+from optout.audit.formats.warc import WarcFormat
 
-FORMATS: tuple[Format, ...] = (ParquetFormat(), LinesFormat())
+FORMATS: tuple[Format, ...] = (ParquetFormat(), LinesFormat(), WarcFormat(), TarFormat())
 
 
 def format_of(name: str) -> Format | None:

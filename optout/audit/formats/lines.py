@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,9 +68,8 @@ class _LineWriter:
 
     def keep(self, batch: Batch, kept: np.ndarray) -> None:
         lines: Any = batch.raw
-        self._stream.writelines(
-            lines[row] if lines[row].endswith(b"\n") else lines[row] + b"\n" for row in np.flatnonzero(kept)
-        )
+        chosen = (lines[row] for row in np.flatnonzero(kept).tolist())
+        self._stream.write(b"".join(line if line.endswith(b"\n") else line + b"\n" for line in chosen))
 
 
 @contextmanager
@@ -85,13 +85,11 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
         raise UnreadableInput(f"{path}: {error.strerror}", mend="name a readable file") from error
     with file:
         name = path.name.lower()
-        if name.endswith(".gz"):
+        if name.endswith((".gz", ".tgz")):
             with gzip.GzipFile(fileobj=file) as stream:
                 yield stream
         elif name.endswith(".zst"):
             with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as raw:
-                import io
-
                 yield io.BufferedReader(raw, 1 << 20)
         else:
             yield file

@@ -1,0 +1,199 @@
+"""WebDataset: tar files in which the members of a sample follow each other and share the name up to the first dot."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from optout.acquisition.files import FileReader
+from optout.audit.dates import NO_DATE, seconds
+from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
+from optout.audit.formats.lines import unpacked
+from optout.audit.formats.pages import headers_of
+from optout.errors import UnreadableInput
+from optout.model import Exchange
+
+SAMPLES = 4_096
+"""How many samples a batch has at most."""
+
+LARGEST_MEMBER = 1 << 28
+"""Bytes of a member that are looked into."""
+
+_PAGES = frozenset({"html", "htm", "xhtml"})
+_TEXTS = frozenset({"txt", "cls", "json", "url", "jsonl", "npy", "pt", "pth"})
+
+
+@dataclass(slots=True)
+class _Sample:
+    """A sample: its members as they are, and what they tell."""
+
+    key: str
+    members: list[tuple[tarfile.TarInfo, bytes]] = field(default_factory=list)
+    refused: bool = False
+
+    def tell(self, columns: Columns) -> dict[str, Any]:
+        """What its JSON member says, and the URL of a member of that name."""
+        told: dict[str, Any] = {}
+        for member, data in self.members:
+            kind = _kind(member.name)
+            if kind == "json":
+                told = _object(data) | told
+            elif kind == "url":
+                told[columns.url] = data.decode("utf-8", "replace").strip()
+        return told
+
+
+class TarFormat:
+    """WebDataset; a row is a sample. Nothing is ever unpacked to disk."""
+
+    name = "tar"
+    suffixes = (".tar", ".tar.gz", ".tgz")
+
+    def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
+        """Read samples as far as the file is whole."""
+        samples: list[_Sample] = []
+        size = 0
+        with FileReader() as files:
+            for sample in _samples(path, fault):
+                samples.append(sample)
+                size += sum(len(data) for _, data in sample.members)
+                if len(samples) >= SAMPLES or size >= BATCH_BYTES:
+                    yield _batch(samples, columns, files)
+                    samples, size = [], 0
+            if samples:
+                yield _batch(samples, columns, files)
+
+    @contextmanager
+    def writer(self, source: Path, target: Path) -> Iterator[Writer]:
+        """Write the members as they were."""
+        mode = "w:gz" if source.name.lower().endswith(("gz",)) else "w"
+        if mode == "w":
+            with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
+                yield _TarWriter(out)
+            return
+        with (
+            target.open("wb") as file,
+            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as out,
+        ):
+            yield _TarWriter(out)
+
+
+class _TarWriter:
+    def __init__(self, out: tarfile.TarFile) -> None:
+        self._out = out
+
+    def keep(self, batch: Batch, kept: np.ndarray) -> None:
+        samples: Any = batch.raw
+        for row in np.flatnonzero(kept):
+            for member, data in samples[row].members:
+                self._out.addfile(member, io.BytesIO(data))
+
+
+def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
+    """Samples in order; a member with a hostile name makes its sample one that is not kept."""
+    sample: _Sample | None = None
+    try:
+        with unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                hostile = _hostile(member)
+                if hostile:
+                    fault(f"member {member.name!r}", hostile)
+                if not member.isfile() and not hostile:
+                    continue
+                key = _key(member.name)
+                if sample is None or sample.key != key:
+                    if sample is not None:
+                        yield sample
+                    sample = _Sample(key)
+                sample.refused |= bool(hostile)
+                if member.isfile() and member.size <= LARGEST_MEMBER:
+                    content = tar.extractfile(member)
+                    sample.members.append((member, content.read() if content else b""))
+                elif member.isfile():
+                    fault(f"member {member.name!r}", f"has {member.size} bytes, more than are looked into")
+                    sample.refused = True
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        if sample is None:
+            raise UnreadableInput(f"{path}: {error}", mend="the file is no tar file") from error
+        fault(f"after {sample.key!r}", f"cannot be read on: {error}")
+        sample.refused = True
+    if sample is not None:
+        yield sample
+
+
+def _hostile(member: tarfile.TarInfo) -> str:
+    """What is wrong with the name or kind of a member; empty where nothing is."""
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        return "its name leads out of the folder that it would be unpacked to"
+    return "" if member.isfile() or member.isdir() else "a link or device, not a file"
+
+
+def _key(name: str) -> str:
+    folder, slash, base = name.rpartition("/")
+    return f"{folder}{slash}{base.partition('.')[0]}"
+
+
+def _kind(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _batch(samples: Sequence[_Sample], columns: Columns, files: FileReader) -> Batch:
+    told = [sample.tell(columns) for sample in samples]
+    urls = [one.get(columns.url) for one in told]
+    dates = [one.get(columns.date) for one in told]
+    pages = {
+        row: page
+        for row, (sample, about) in enumerate(zip(samples, told, strict=True))
+        if isinstance(urls[row], str) and (page := _page(sample, about, str(urls[row]), columns, files))
+    }
+    return Batch(
+        urls=pa.array([url if isinstance(url, str) else None for url in urls], pa.string()),
+        raw=samples,
+        dates=np.array([NO_DATE if date is None else seconds(pa.array([date]))[0] for date in dates], np.int64),
+        pages=pages,
+        sizes=np.array([sum(len(data) for _, data in sample.members) for sample in samples], np.int64),
+        languages=pa.array([_text(one.get(columns.language)) for one in told], pa.string()),
+        refused=frozenset(row for row, sample in enumerate(samples) if sample.refused),
+    )
+
+
+def _page(sample: _Sample, told: dict[str, Any], url: str, columns: Columns, files: FileReader) -> tuple[Exchange, ...]:
+    """What a sample's members are: a page with its header fields, and files that say something about themselves."""
+    body = b""
+    assets: list[Exchange] = []
+    for member, data in sample.members:
+        kind = _kind(member.name)
+        if kind in _PAGES:
+            body = data
+        elif kind.rpartition(".")[2] not in _TEXTS:
+            assets += files.read_bytes(url, data).exchanges
+    if isinstance(told.get(columns.html), str) and not body:
+        body = told[columns.html].encode("utf-8", "replace")
+    headers = headers_of(told.get(columns.headers))
+    page = (page_exchange(url, body, headers),) if body or headers else ()
+    return (*page, *assets)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
