@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -224,6 +224,7 @@ class HttpFetcher:
             size += len(chunk)
             if size > limit:
                 parts.append(chunk[: len(chunk) - (size - limit)])
+                _hang_up(response)
                 return b"".join(parts), True
             parts.append(chunk)
         return b"".join(parts), False
@@ -237,6 +238,13 @@ class HttpFetcher:
             fetched_at=datetime.now(UTC),
             request_headers=tuple(self._headers.items()),
         )
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End a connection at once; a polite farewell would take in what we did not want."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _redirected(url: str, target: str) -> str:
@@ -314,8 +322,18 @@ async def open_fetcher(identity: Identity, limits: Limits, slots: Slots | None =
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
     )
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(_overlook_connections)
     try:
         async with session:
             yield HttpFetcher(session, identity, limits, resolver, slots)
     finally:
+        loop.set_exception_handler(handler)
         await resolver.close()
+
+
+def _overlook_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of a connection that broke after we had left it; anything else is told as ever."""
+    if "transport" not in context and "protocol" not in context:
+        loop.default_exception_handler(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from optout import engine
 from optout.acquisition import plan
 from optout.model import Availability, Exchange
+from optout.policy import Mode, Policy
+from optout.protocol import Linked
+from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from optout.acquisition.fetcher import Fetcher
-    from optout.policy import Policy
     from optout.urls import Origin
 
 DOCUMENTS_FOLLOWED = 16
@@ -31,6 +33,7 @@ _ATTEMPTS = 3
 _UNSAID_PAUSE = 2.0
 _HOPELESS = frozenset({"timeout", "dns", "refused", "unreachable", "private-address", "tls"})
 _DOCUMENTS_KEPT = 2_048
+_READ_AT_ONCE = 65_536
 _WEB = ("http://", "https://")
 
 
@@ -53,6 +56,7 @@ class Visitor:
     def __init__(self, policy: Policy, fetcher: Fetcher, patience: Patience) -> None:
         """Ask for what `policy` looks at, through `fetcher`."""
         self._policy = policy
+        self._pointing = _pointing(policy)
         self._fetcher = fetcher
         self._patience = patience
         self._documents: OrderedDict[plan.Planned, asyncio.Task[Exchange]] = OrderedDict()
@@ -91,11 +95,20 @@ class Visitor:
         fresh = [exchange for exchange in exchanges if exchange.availability is Availability.RETRIEVED]
         for _ in range(POINTER_DEPTH):
             known = {(exchange.url, exchange.role) for exchange in found}
-            wanted = plan.follow(engine.read(fresh, self._policy)) if fresh else ()
+            wanted = await self._pointers(fresh) if fresh else ()
             missing = [item for item in wanted if item.url.startswith(_WEB) and (item.url, item.role) not in known]
             fresh = [await self._document(item) for item in missing[: DOCUMENTS_FOLLOWED - len(found)]]
             found += fresh
         return found
+
+    async def _pointers(self, exchanges: Sequence[Exchange]) -> tuple[plan.Planned, ...]:
+        """Where to go on; large files are read beside the loop, because every other visit would wait meanwhile."""
+
+        def read() -> tuple[plan.Planned, ...]:
+            return plan.follow(engine.read(exchanges, self._pointing))
+
+        large = sum(len(exchange.body) for exchange in exchanges) > _READ_AT_ONCE
+        return await asyncio.to_thread(read) if large else read()
 
     async def _document(self, planned: plan.Planned) -> Exchange:
         task = self._documents.get(planned)
@@ -105,6 +118,16 @@ class Visitor:
                 self._documents.popitem(last=False)
         # Others may wait for it as well, so it goes on when one of them is cancelled.
         return await asyncio.shield(task)
+
+
+def _pointing(policy: Policy) -> Policy:
+    """The policy without the protocols that never point to a document."""
+    off = {
+        name: Mode.OFF
+        for name, protocol in PROTOCOLS.items()
+        if not any(isinstance(carrier, Linked) for carrier in protocol.carriers)
+    }
+    return replace(policy, modes={**policy.modes, **off})
 
 
 def retry_after(exchange: Exchange, now: datetime) -> float:
