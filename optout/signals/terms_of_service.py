@@ -24,6 +24,7 @@ import tomllib
 from bisect import bisect_left
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
@@ -62,8 +63,8 @@ MAX_BYTES = 2 << 20
 """Bytes of a page that are read."""
 
 MAX_STATEMENTS = 24
-MAX_PARAGRAPHS = 500
-"""Paragraphs of a page that are parsed: those with an activity and a prohibition near each other."""
+MAX_SENTENCES = 500
+"""Sentences of a page that are looked at: those of paragraphs with an activity and a prohibition near each other."""
 
 LONGEST_QUOTE = 400
 """Characters of a clause that are quoted."""
@@ -71,6 +72,7 @@ LONGEST_QUOTE = 400
 _LONGEST_EXPRESSION = 36
 """Characters; in quotation marks, more than these are somebody else's words."""
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NEAR_BYTES = 800
 _AFTER_LAST = 4_096
 _NEAR_ACTIVITY = 160
@@ -87,14 +89,15 @@ def read(exchange: Exchange) -> Reading:
     places = _candidates(body)
     if not places:
         return SILENCE
-    codec = encoding.sniff(body, _content_type(exchange)).name
+    paragraphs = html_text.paragraphs(body[: _extent(body, places)], _codec(exchange), places)
+    looked_at = islice((item for paragraph in paragraphs for item in _sentences(paragraph)), MAX_SENTENCES)
     found: dict[str, Statement] = {}
-    for number, paragraph in enumerate(html_text.paragraphs(body[: _extent(body, places)], codec, places)):
-        for statement in _statements(paragraph):
-            found.setdefault(html_text.fold(statement.value), statement)
-        if number >= MAX_PARAGRAPHS or len(found) >= MAX_STATEMENTS:
+    for clause, sentence, place in looked_at:
+        if clause is not None:
+            found.setdefault(html_text.fold(sentence), _statement(clause, sentence, place))
+        if len(found) >= MAX_STATEMENTS:
             break
-    return Reading(tuple(found.values())[:MAX_STATEMENTS])
+    return Reading(tuple(found.values()))
 
 
 def extent(exchange: Exchange) -> int:
@@ -104,7 +107,7 @@ def extent(exchange: Exchange) -> int:
     """
     body = _readable(exchange)
     found = _extent(body, _candidates(body))
-    return len(exchange.body) if found and body[:2] != exchange.body[:2] else found
+    return len(exchange.body) if found and exchange.body.startswith(_UTF_16) else found
 
 
 def _extent(body: bytes, places: Sequence[int]) -> int:
@@ -116,7 +119,7 @@ def _readable(exchange: Exchange) -> bytes:
     body = exchange.body
     if exchange.availability is not Availability.RETRIEVED or http_fields.media_type(exchange.headers) not in MARKUP:
         return b""
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if body.startswith(_UTF_16):
         return body[:MAX_BYTES].decode("utf-16", "replace").encode()
     return body if len(body) <= MAX_BYTES else body[:MAX_BYTES]
 
@@ -147,11 +150,15 @@ def _near(place: int, verbs: Sequence[int]) -> bool:
     return index < len(verbs) and verbs[index] <= place + _NEAR_BYTES
 
 
-def _content_type(exchange: Exchange) -> str | None:
-    return next((value for value, _ in http_fields.values(exchange.headers, "content-type")), None)
+def _codec(exchange: Exchange) -> str:
+    """The encoding of what `_readable` gives."""
+    if exchange.body.startswith(_UTF_16):
+        return "utf-8"
+    content_type = next((value for value, _ in http_fields.values(exchange.headers, "content-type")), None)
+    return encoding.sniff(exchange.body, content_type).name
 
 
-# From a paragraph to statements.
+# From a paragraph to clauses.
 
 
 class Clause(NamedTuple):
@@ -175,12 +182,12 @@ class Clause(NamedTuple):
         return "low" if self.activities == ("collecting",) else "medium"
 
 
-def _statements(paragraph: html_text.Paragraph) -> Iterator[Statement]:
+def _sentences(paragraph: html_text.Paragraph) -> Iterator[tuple[Clause | None, str, Place]]:
+    """Every sentence of a paragraph, what it reserves, and where it stands."""
     text = html_text.without_quotations(paragraph.text, _LONGEST_EXPRESSION)
     for number, sentence in enumerate(html_text.sentences(text, _ABBREVIATIONS), 1):
         clause = clause_of(f"{paragraph.introduction} {sentence}".strip())
-        if clause is not None:
-            yield _statement(clause, sentence, Place("page", offset=paragraph.offset, field=f"sentence {number}"))
+        yield clause, sentence, Place("page", offset=paragraph.offset, field=f"sentence {number}")
 
 
 def _statement(clause: Clause, sentence: str, place: Place) -> Statement:
@@ -321,10 +328,9 @@ def terms_links(exchange: Exchange) -> tuple[str, ...]:
     """
     texts, paths = _one_of(_DATA["links"]["texts"]), _one_of(_DATA["links"]["paths"])
     body = _readable(exchange)
-    codec = encoding.sniff(body, _content_type(exchange)).name
     found = {
         urljoin(exchange.final_url, link.address).partition("#")[0]: None
-        for link in html_text.links(body, codec)
+        for link in html_text.links(body, _codec(exchange))
         if texts.search(html_text.fold(link.text)) or paths.search(link.address.lower())
     }
     return tuple(url for url in found if url.startswith(("http://", "https://")))

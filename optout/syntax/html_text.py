@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import combining, normalize
 
-from bs4 import BeautifulSoup
-
 from optout.syntax import encoding
 from optout.syntax.html_tokens import attributes, tokens, unescape
 
@@ -37,7 +35,7 @@ _BLOCKS = frozenset(
 _LISTS = frozenset((b"dl", b"menu", b"ol", b"ul"))
 # What stands in them is somebody else's words, an example, or nothing that is shown.
 _SET_APART = frozenset((b"blockquote", b"pre", b"select", b"template"))
-_INLINE_SET_APART = ("code", "kbd", "samp", "svg", "math")
+_LEFT_OUT = ("br", "code", "kbd", "math", "samp", "svg")
 _DEEPEST = 64
 """Lists within lists beyond this depth have no introduction."""
 
@@ -152,8 +150,10 @@ def _text(data: bytes, codec: str, span: tuple[int, int], wanted: Sequence[int])
         first = wanted[bisect_left(wanted, start)] if wanted else end
         start = max(start, first - LONGEST_PIECE // 2)
         end = min(end, start + LONGEST_PIECE)
+    from bs4 import BeautifulSoup  # noqa: PLC0415 - It takes half a second to load, and most pages need none of it.
+
     soup = BeautifulSoup(f"<p>{encoding.decode(data[start:end], codec)}", "lxml")
-    for element in soup.find_all(_INLINE_SET_APART):
+    for element in soup.find_all(_LEFT_OUT):
         element.replace_with(" ")
     for quotation in soup.find_all("q"):
         quotation.insert(0, "“")
