@@ -211,7 +211,7 @@ async def ours(hosts: list[str], context: ssl.SSLContext, folder: Path, watched:
     wanted = ("robots-exclusion", "tdmrep", "rsl", "content-signal", "content-usage")
     policy = replace(policy, modes={name: mode if name in wanted else Mode.OFF for name, mode in policy.modes.items()})
     assert set(required_paths(policy)) == set(FILES)  # noqa: S101
-    limits = Limits(5.0, 500_000, allow_private=True)
+    limits = Limits(4.0, 500_000, allow_private=True)
     resolver = Resolver(allow_private=True)
     connector = aiohttp.TCPConnector(
         resolver=resolver, use_dns_cache=False, limit=0, ssl=context, keepalive_timeout=1.0
@@ -305,9 +305,9 @@ def main() -> int:
                 assert server.stdout is not None  # noqa: S101
                 server.stdout.readline()
                 figures, wrong = compare(
-                    [host(number) for number in range(400 if quick else 2_000)], 3 if quick else 5, folder
+                    [host(number) for number in range(300 if quick else 2_000)], 3 if quick else 5, folder
                 )
-                more, trouble = mixture(500 if quick else 10_000, folder)
+                more, trouble = mixture(400 if quick else 10_000, folder)
             finally:
                 server.terminate()
     return report(figures | more, wrong + trouble)

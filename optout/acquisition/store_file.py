@@ -114,7 +114,8 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 def is_of_this_edition(connection: sqlite3.Connection) -> bool:
     """Whether the file was made by a program that agrees with this one on its tables."""
-    return connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone() == (_FORMAT,)
+    found = connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
+    return bool(found == (_FORMAT,))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Visitor:
 
     def __init__(self, policy: Policy, fetcher: Fetcher, patience: Patience) -> None:
         """Ask for what `policy` looks at, through `fetcher`."""
-        self._policy = policy
+        self._paths = engine.required_paths(policy)
         self._pointing = _pointing(policy)
         self._fetcher = fetcher
         self._patience = patience
@@ -69,8 +69,8 @@ class Visitor:
         """
         until = asyncio.get_running_loop().time() + self._patience.seconds
         exchanges: list[Exchange] = []
-        for item in plan.well_known(origin, self._policy):
-            exchange = await self._ask(item)
+        for path in self._paths:
+            exchange = await self._ask(plan.Planned(origin.text + path, path))
             exchanges.append(exchange)
             if _is_hopeless(exchange) or asyncio.get_running_loop().time() > until:
                 break
