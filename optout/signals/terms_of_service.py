@@ -73,7 +73,9 @@ _LONGEST_EXPRESSION = 36
 """Characters; in quotation marks, more than these are somebody else's words."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_NEAR_BYTES = 800
+# A list of what is forbidden may be long, and its verb stands before it.
+_BYTES_BEFORE = 4_096
+_BYTES_AFTER = 800
 _AFTER_LAST = 4_096
 _NEAR_ACTIVITY = 160
 _NEAR_VERB = 420
@@ -137,17 +139,17 @@ def _windows(body: bytes, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
     """The surroundings of places, united where they overlap."""
     start = end = 0
     for place in places:
-        if place - _NEAR_BYTES > end:
+        if place - _BYTES_BEFORE > end:
             if end:
                 yield start, body[start:end]
-            start = place - _NEAR_BYTES
-        end = place + _NEAR_BYTES
-    yield max(0, start), body[max(0, start) : end]
+            start = place - _BYTES_BEFORE
+        end = place + _BYTES_AFTER
+    yield start, body[start:end]
 
 
 def _near(place: int, verbs: Sequence[int]) -> bool:
-    index = bisect_left(verbs, place - _NEAR_BYTES)
-    return index < len(verbs) and verbs[index] <= place + _NEAR_BYTES
+    index = bisect_left(verbs, place - _BYTES_BEFORE)
+    return index < len(verbs) and verbs[index] <= place + _BYTES_AFTER
 
 
 def _codec(exchange: Exchange) -> str:
