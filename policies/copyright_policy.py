@@ -178,7 +178,7 @@ def _access(_: Facts, observed: Observed) -> Iterator[Block]:
         yield Missing("lists", "No list of infringing sites was in force in the logs; import one with `optout lists`")
 
 
-_LIST_KEYS = ("name", "issuer", "basis", "retrieved")
+_LIST_KEYS = ("name", "issuer", "basis", "as_of")
 
 
 def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:

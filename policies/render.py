@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
-_LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=\s|\Z|=)")
+_LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=[\s=-]|\Z)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
 
