@@ -253,8 +253,15 @@ def test_an_address_is_asked_so_many_times_at_once_and_waiting_is_not_counted(si
 def test_slots_that_nobody_uses_take_no_room():
     async def run():
         slots = Slots(1)
-        async with slots.hold("a"), slots.hold("b"):
-            pass
+        async with asyncio.timeout(None) as clock:
+            await slots.enter("a", clock)
+            await slots.enter("b", clock)
+            waiting = asyncio.create_task(slots.enter("a", clock))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            slots.leave("a")
+            slots.leave("b")
         return slots._gates
 
     assert asyncio.run(run()) == {}

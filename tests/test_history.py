@@ -131,7 +131,6 @@ def test_nothing_is_known_about_an_origin_that_was_never_seen(store):
     assert store.state("https://other.example", None) is None
     assert store.states("https://other.example") == ()
     assert store.history("https://other.example") == ()
-    assert store.captured("https://other.example") == {}
 
 
 def test_schemes_and_ports_are_origins_of_their_own(store):

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections import OrderedDict
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
@@ -29,7 +29,7 @@ from optout.model import TOO_MANY_REDIRECTS, Exchange
 from optout.urls import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from aiohappyeyeballs import AddrInfoType
 
@@ -118,18 +118,34 @@ class Slots:
     each: int
     _gates: dict[str, _Gate] = field(default_factory=dict)
 
-    @asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[None]:
-        """Wait for a slot of this key and keep it for the block."""
+    async def enter(self, key: str, clock: asyncio.Timeout) -> None:
+        """Wait for a slot of this key; the waiting is nobody's fault and is taken off the clock. `leave` frees it."""
         gate = self._gates.setdefault(key, _Gate(asyncio.Semaphore(self.each)))
         gate.users += 1
+        if not gate.semaphore.locked():
+            await gate.semaphore.acquire()
+            return
+        loop, deadline = asyncio.get_running_loop(), clock.when()
+        begun = loop.time()
+        clock.reschedule(None)
         try:
-            async with gate.semaphore:
-                yield
-        finally:
-            gate.users -= 1
-            if not gate.users:
-                del self._gates[key]
+            await gate.semaphore.acquire()
+        except BaseException:
+            self._forget(key, gate)
+            raise
+        if deadline is not None:
+            clock.reschedule(deadline + loop.time() - begun)
+
+    def leave(self, key: str) -> None:
+        """Free a slot of this key."""
+        gate = self._gates[key]
+        gate.semaphore.release()
+        self._forget(key, gate)
+
+    def _forget(self, key: str, gate: _Gate) -> None:
+        gate.users -= 1
+        if not gate.users:
+            del self._gates[key]
 
 
 class HttpFetcher:
@@ -177,27 +193,21 @@ class HttpFetcher:
         asked = URL(url)
         if not self._limits.allow_private and _is_private_literal(asked):
             raise PrivateAddressError(url)
-        async with AsyncExitStack() as stack:
-            if self._slots is not None and self._resolver is not None:
-                address = await self._resolver.address(asked)
-                await self._wait(stack.enter_async_context(self._slots.hold(address)), clock)
-            response = await stack.enter_async_context(
-                self._session.get(asked, allow_redirects=False, headers=self._headers)
-            )
+        if self._slots is None or self._resolver is None:
+            return await self._ask(planned, asked, redirects)
+        address = await self._resolver.address(asked)
+        await self._slots.enter(address, clock)
+        try:
+            return await self._ask(planned, asked, redirects)
+        finally:
+            self._slots.leave(address)
+
+    async def _ask(self, planned: Planned, url: URL, redirects: list[str]) -> Exchange | str:
+        async with self._session.get(url, allow_redirects=False, headers=self._headers) as response:
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or not target:
                 return await self._exchange(planned, redirects, response)
             return target
-
-    @staticmethod
-    async def _wait(turn: Awaitable[None], clock: asyncio.Timeout) -> None:
-        """Wait for our turn; the time is nobody's fault and not counted."""
-        deadline = clock.when()
-        begun = asyncio.get_running_loop().time()
-        clock.reschedule(None)
-        await turn
-        if deadline is not None:
-            clock.reschedule(deadline + asyncio.get_running_loop().time() - begun)
 
     async def _exchange(self, planned: Planned, redirects: list[str], response: aiohttp.ClientResponse) -> Exchange:
         body, truncated = await self._body(response)

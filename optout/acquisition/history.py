@@ -218,15 +218,6 @@ class Store:
             for (text,) in self._connection.execute("SELECT text FROM origins ORDER BY text"):
                 yield text
 
-    def captured(self, origin: str) -> dict[str, datetime]:
-        """When each role of an origin was captured last."""
-        rows = self._select(
-            "SELECT roles.text, max(at) FROM captures JOIN roles ON roles.id = role"
-            " WHERE origin = (SELECT id FROM origins WHERE text = ?) GROUP BY role",
-            origin,
-        )
-        return {role: moment_of(at) for role, at in rows}
-
     def history(self, origin: str) -> tuple[Capture, ...]:
         """Every capture of an origin, oldest first."""
         return tuple(
