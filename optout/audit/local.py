@@ -51,10 +51,11 @@ def run(job: Job, files: Sequence[Input], directory: Path, workers: int) -> Iter
 
 def make(job: Job, digest: str, item: Input, directory: Path) -> Manifest:
     """Make one shard; what engines hand to their workers."""
-    return shard.make(Place(directory), item, job, digest, _judge(job))
+    return shard.make(Place(directory), item, job, digest, _judge(job, digest))
 
 
 @lru_cache(maxsize=1)
-def _judge(job: Job) -> Judge:
-    """This process's own judge, which keeps what it has compiled from shard to shard."""
+def _judge(job: Job, digest: str) -> Judge:
+    """This process's own judge, which keeps what it has compiled from shard to shard; another digest is another store."""
+    del digest
     return job.judge()

@@ -80,7 +80,7 @@ def locate(column: pa.Array | pa.ChunkedArray) -> Located:
     parts, counts = cut.values, np.diff(offsets)
     regular = counts >= 3
     starts = np.where(regular, offsets[:-1], 0)
-    tails = pc.fill_null(parts.take(pa.array(np.where(counts == 4, offsets[1:] - 1, 0))), "")
+    tails = parts.take(pa.array(offsets[1:] - 1, mask=counts != 4)).fill_null("")
     codes = np.full(len(urls), NOWHERE, np.int32)
     finder = _Finder()
     doubtful = ~regular

@@ -135,12 +135,18 @@ class Outcomes:
         return self._joined[key]
 
     def column(self, numbers: np.ndarray, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
-        """A column of texts, one for each row."""
-        texts: dict[str, int] = {}
-        codes = [texts.setdefault(str(value(outcome)), len(texts)) for outcome in self.all]
-        return pa.DictionaryArray.from_arrays(
-            pa.array(np.array(codes, np.int32)[numbers]), pa.array(list(texts), pa.string())
-        )
+        """A column of texts, one for each row.
+
+        Its dictionary holds what the rows need, in order, so that the same rows are the same bytes whatever came
+        before them.
+        """
+        used = np.unique(numbers)
+        texts = [str(value(self.all[number])) for number in used.tolist()]
+        ordered = sorted(set(texts))
+        places = {text: place for place, text in enumerate(ordered)}
+        codes = np.zeros(len(self.all), np.int32)
+        codes[used] = [places[text] for text in texts]
+        return pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), pa.array(ordered, pa.string()))
 
     def flags(self, numbers: np.ndarray, value: Callable[[Outcome], bool]) -> np.ndarray:
         """An array of truths, one for each row."""

@@ -85,7 +85,7 @@ def gather(job: Job, manifests: Sequence[Manifest], directory: Path) -> Figures:
         "time": ask.one(
             "SELECT count(*) FILTER (effect <> 'permit' AND newest_effect <> 'permit' AND status = 'known') AS reserved_then_and_now,"
             " count(*) FILTER (effect = 'permit' AND newest_effect <> 'permit') AS reserved_since,"
-            " count(*) FILTER (effect <> 'permit' AND newest_effect = 'permit') AS opened_since,"
+            " count(*) FILTER (effect <> 'permit' AND newest_effect = 'permit' AND status = 'known') AS opened_since,"
             " count(*) FILTER (effect = 'permit' AND newest_effect = 'permit') AS open_then_and_now,"
             " count(*) FILTER (reason = 'origin.unknown-then') AS unknown_then,"
             " min(signal_date)::VARCHAR AS earliest_signal, max(signal_date)::VARCHAR AS latest_signal,"

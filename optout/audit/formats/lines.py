@@ -35,8 +35,8 @@ class LinesFormat:
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
         """Read a file as far as it can be decompressed."""
         lines: list[bytes] = []
+        numbers: list[int] = []
         size = number = 0
-        first = 1
         try:
             with unpacked(path) as stream:
                 while line := stream.readline(LONGEST_LINE):
@@ -44,14 +44,15 @@ class LinesFormat:
                     if not line.strip():
                         continue
                     lines.append(line)
+                    numbers.append(number)
                     size += len(line)
                     if len(lines) >= ROWS or size >= BATCH_BYTES:
-                        yield _batch(lines, columns, fault, first)
-                        lines, size, first = [], 0, number + 1
+                        yield _batch(lines, columns, fault, numbers)
+                        lines, numbers, size = [], [], 0
         except _BROKEN as error:
             fault(f"after line {number}", f"cannot be read on: {error}")
         if lines:
-            yield _batch(lines, columns, fault, first)
+            yield _batch(lines, columns, fault, numbers)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -109,8 +110,8 @@ def _packed(name: str, target: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _batch(lines: list[bytes], columns: Columns, fault: Report, first: int) -> Batch:
-    rows = [_object(line, first + at, fault) for at, line in enumerate(lines)]
+def _batch(lines: list[bytes], columns: Columns, fault: Report, numbers: list[int]) -> Batch:
+    rows = [_object(line, number, fault) for line, number in zip(lines, numbers, strict=True)]
     urls = [row.get(columns.url) for row in rows]
     if any(columns.html in row or columns.headers in row for row in rows):
         pages = pages_of(urls, (row.get(columns.html) for row in rows), (row.get(columns.headers) for row in rows))

@@ -1,0 +1,93 @@
+"""The audit's matcher and its doubts about the second reader mean what the engine's tables and Protego mean."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optout import engine
+from optout.audit.judge import AsOf, Judge, Reading
+from optout.audit.matcher import Matcher
+from optout.audit.outcomes import outcome_of
+from optout.identity import Identity
+from optout.model import Exchange
+from optout.syntax.patterns import Pattern, PatternTable
+from policies_for_tests import shipped
+
+_PIECES = st.sampled_from(["/", "a", "b", "ab", "*", "**", "$", "%41", "%3F", "?", "é", "3F", "=", "robots.txt"])
+_PATTERNS = st.lists(_PIECES, max_size=5).map(lambda parts: "/" + "".join(parts)) | st.just("*") | st.just("/")
+_TABLES = st.lists(st.lists(_PATTERNS, max_size=6), min_size=1, max_size=4)
+_TARGETS = st.lists(st.sampled_from(["/", "a", "b", "ab", "?", "=", "%20", "robots.txt"]), max_size=6)
+
+
+@given(_TABLES, st.lists(_TARGETS, min_size=1, max_size=8))
+def test_the_matcher_answers_for_every_table_as_the_table_itself_does(tables, targets):
+    patterns = [[Pattern(text) for text in table] for table in tables]
+    matcher = Matcher(patterns)
+    for parts in targets:
+        target = "/" + "".join(parts)
+        expected = tuple(PatternTable(table).first(target) for table in patterns)
+        assert matcher.keys[matcher.match(target)] == expected
+
+
+@given(_TABLES)
+def test_a_constant_matcher_gives_one_answer_but_for_robots_txt(tables):
+    matcher = Matcher([[Pattern(text) for text in table] for table in tables])
+    if matcher.constant:
+        for target in ("/", "/a", "/ab?b", "/%20"):
+            assert matcher.match(target) == matcher.widest
+
+
+class OneOrigin:
+    """A store that knows one origin."""
+
+    def __init__(self, exchanges):
+        self.exchanges = exchanges
+
+    def state(self, origin, as_of):
+        if origin != "https://example.com":
+            return None
+        from datetime import UTC, datetime
+
+        from optout.acquisition.history import OriginState
+
+        return OriginState(self.exchanges, datetime(2026, 1, 1, tzinfo=UTC), None, unchanged=False, content_key="one")
+
+
+_RULES = st.lists(
+    st.tuples(st.sampled_from(["Allow", "Disallow", "disalow"]), _PATTERNS | st.sampled_from(["a", "/a%3Fb", "/*3F"])),
+    max_size=6,
+)
+_GROUPS = st.lists(
+    st.tuples(st.sampled_from(["*", "ExampleBot", "GPTBot", "CCBot", "Example"]), _RULES), min_size=1, max_size=3
+)
+_URLS = st.lists(
+    st.lists(
+        st.sampled_from(
+            ["/", "a", "b", "?", "=", "%3F", "%3f", "%41", "%20", "é", "#", "*", "$", "%E9", "%", " ", "3F"]
+        ),
+        max_size=5,
+    ).map(lambda parts: "https://example.com/" + "".join(parts))
+    | st.sampled_from(
+        ["https://example.com", "https://example.com/robots.txt", "https://example.com?a", " https://example.com/a\n"]
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(_GROUPS, _URLS, st.sampled_from(["eu-gpai", "literal", "conservative"]))
+def test_judging_a_column_is_deciding_on_each_url(groups, urls, name):
+    import pyarrow as pa
+
+    text = "\n".join(
+        line
+        for agent, rules in groups
+        for line in (f"User-agent: {agent}", *(f"{kind}: {path}" for kind, path in rules))
+    )
+    exchanges = (Exchange("https://example.com/robots.txt", "/robots.txt", 200, (), text.encode()),)
+    policy, identity = shipped(name), Identity("ExampleBot")
+    judge = Judge(OneOrigin(exchanges), [Reading("own", policy, retroactive=False)], identity, AsOf())
+    judged = judge.judge(pa.array(urls))
+    for url, number in zip(urls, judged.numbers[0], strict=True):
+        assert judge.outcomes.all[number] == outcome_of(engine.decide(exchanges, url, policy, identity), policy)

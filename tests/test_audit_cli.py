@@ -1,0 +1,285 @@
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from audit_store import make, state
+from optout.cli import main
+
+OPEN = "User-agent: *\nDisallow: /private\n"
+SHUT = "User-agent: *\nDisallow: /\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    later = datetime(2026, 3, 1, tzinfo=UTC)
+    return make(
+        tmp_path_factory.mktemp("store"),
+        state("https://open.example", OPEN),
+        state("https://shut.example", SHUT),
+        state("https://turned.example", OPEN),
+        state("https://turned.example", SHUT, later),
+        state("https://opened.example", SHUT),
+        state("https://opened.example", OPEN, later),
+        state("https://tdm.example", None, tdmrep='[{"location": "/art/*", "tdm-reservation": 1}]'),
+    )
+
+
+def audit(store, out, *arguments):
+    return main(["audit", *map(str, arguments), "--store", str(store), "--out", str(out), "--quiet", "--workers", "1"])
+
+
+def rows(out):
+    tables = [pq.read_table(path) for path in sorted((out / "decisions").iterdir())]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+URLS = [
+    "https://open.example/page",
+    "https://open.example/private/x",
+    "https://shut.example/page",
+    "https://unknown.example/",
+    "https://tdm.example/art/1",
+    "https://tdm.example/news",
+    None,
+    "not a url",
+]
+EFFECTS = ["permit", "deny", "deny", "deny", "deny", "permit", "deny", "deny"]
+
+
+def test_every_row_of_parquet_is_judged_and_the_permitted_ones_are_kept(store, tmp_path):
+    pq.write_table(pa.table({"id": range(len(URLS)), "url": URLS}), tmp_path / "data.parquet")
+    assert audit(store, tmp_path / "out", tmp_path / "data.parquet") == 0
+    found = rows(tmp_path / "out")
+    assert [row["effect"] for row in found] == EFFECTS
+    assert [row["url"] for row in found] == URLS
+    assert [row["row"] for row in found] == list(range(len(URLS)))
+    assert found[4]["reason"].startswith("tdmrep.")
+    assert (found[4]["tdm_state"], found[5]["tdm_state"]) == ("reserved", "unspecified")
+    assert [row["status"] for row in found][3] == "unknown"
+    assert pq.read_table(tmp_path / "out/kept/data.parquet")["id"].to_pylist() == [0, 5]
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["rows"]["judged"] == len(URLS)
+    assert report["rows"]["kept"] == 2
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<script" not in page
+    assert "robots.group.disallow" in page
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)])
+def test_lines_are_kept_byte_for_byte_and_bad_lines_are_rows(store, tmp_path, suffix, pack):
+    good = b'{"url": "https://open.example/page",   "n": 1.50}\n'
+    lines = good + b'{"url": "https://shut.example/"}\n{broken\n\n[1]\n{"url": "https://open.example/q"}'
+    path = tmp_path / f"data.jsonl{suffix}"
+    path.write_bytes(pack(lines))
+    assert audit(store, tmp_path / "out", path) == 2
+    assert [row["effect"] for row in rows(tmp_path / "out")] == ["permit", "deny", "deny", "deny", "permit"]
+    kept = (tmp_path / "out/kept" / path.name).read_bytes()
+    unpack = {
+        "": bytes,
+        ".gz": gzip.decompress,
+        ".zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    }[suffix]
+    assert unpack(kept) == good + b'{"url": "https://open.example/q"}\n'
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert [fault["place"] for fault in report["faults"]] == ["line 3", "line 5"]
+
+
+def test_a_page_may_reserve_what_its_origin_does_not(store, tmp_path):
+    page = '<html><head><meta name="robots" content="noai"></head><body></body></html>'
+    plain = "<html><head><title>x</title></head></html>"
+    data = [
+        {"url": "https://open.example/a", "html": page},
+        {"url": "https://open.example/b", "html": plain},
+        {"url": "https://open.example/c", "headers": {"X-Robots-Tag": "noai"}},
+        {"url": "https://open.example/d", "headers": '[["tdm-reservation", "1"]]'},
+        {"url": "https://unknown.example/e", "html": page},
+    ]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    assert audit(store, tmp_path / "out", path, "--policy", "literal") == 0
+    found = rows(tmp_path / "out")
+    assert [row["effect"] for row in found] == ["deny", "permit", "deny", "deny", "deny"]
+    assert found[4]["status"] == "unknown"
+
+
+def test_the_date_of_a_row_chooses_the_state(store, tmp_path):
+    urls = ["https://turned.example/x", "https://opened.example/x"] * 3
+    dates = ["2025-06-01", "2025-06-01", "2026-04-01", "2026-04-01", "2001-01-01", None]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps({"url": u, "date": d}) + "\n" for u, d in zip(urls, dates, strict=True)))
+    assert audit(store, tmp_path / "crawl", path, "--as-of", "crawl") == 0
+    found = rows(tmp_path / "crawl")
+    assert [row["effect"] for row in found] == ["permit", "deny", "deny", "permit", "deny", "deny"]
+    assert [row["reason"] for row in found][4:] == ["origin.unknown-then"] * 2
+    time = json.loads((tmp_path / "crawl/report.json").read_text())["time"]
+    assert (time["reserved_since"], time["opened_since"]) == (1, 1)
+    assert audit(store, tmp_path / "retro", path, "--as-of", "crawl", "--retroactive") == 0
+    assert [row["reason"] for row in rows(tmp_path / "retro")][0] == "since.robots.group.disallow"
+    assert audit(store, tmp_path / "day", path, "--as-of", "2025-06-01") == 0
+    assert [row["effect"] for row in rows(tmp_path / "day")] == ["permit", "deny"] * 3
+    assert audit(store, tmp_path / "now", path) == 0
+    assert [row["effect"] for row in rows(tmp_path / "now")] == ["deny", "permit"] * 3
+
+
+def test_other_choices_are_compared_in_one_pass(store, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"url": "https://turned.example/x", "date": "2025-06-01"}\n{"url": "https://unknown.example/"}\n')
+    assert audit(store, tmp_path / "out", path, "--as-of", "crawl", "--what-if", "literal,retroactive") == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert [(one["name"], one["kept"], one["lost"]) for one in report["what_if"]] == [
+        ("literal", 1, 0),
+        ("retroactive", 0, 1),
+    ]
+
+
+def tar_of(*members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_samples_of_a_tar_are_rows_and_hostile_names_are_not_kept(store, tmp_path):
+    about = {key: json.dumps({"url": f"https://open.example/{key}"}).encode() for key in "abc"}
+    asset = (Path(__file__).parent / "assets/c2pa_all.jpg").read_bytes()
+    path = tmp_path / "data.tar"
+    path.write_bytes(
+        tar_of(
+            ("a.json", about["a"]),
+            ("a.txt", b"text"),
+            ("b.json", about["b"]),
+            ("b.jpg", asset),
+            ("../c.json", about["c"]),
+        )
+    )
+    assert audit(store, tmp_path / "out", path) == 2
+    found = rows(tmp_path / "out")
+    assert [row["kept"] for row in found] == [True, False, False]
+    assert found[1]["protocol"] == "c2pa"
+    with tarfile.open(tmp_path / "out/kept/data.tar") as tar:
+        assert tar.getnames() == ["a.json", "a.txt"]
+
+
+def record(kind, url, body, extra=""):
+    target = f"WARC-Target-URI: {url}\r\n" if url else ""
+    head = f"WARC/1.0\r\nWARC-Type: {kind}\r\n{target}WARC-Date: 2025-06-01T00:00:00Z\r\n{extra}"
+    kinds = {"response": "application/http; msgtype=response", "request": "application/http; msgtype=request"}
+    head += f"Content-Type: {kinds.get(kind, 'text/plain')}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body + b"\r\n\r\n"
+
+
+HTTP = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n%s\r\n<html><head></head></html>"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_warc_records_are_copied_and_requests_go_with_their_responses(store, tmp_path, pack):
+    records = [
+        record("warcinfo", "", b"software: x"),
+        record("request", "https://open.example/a", b"GET / HTTP/1.1\r\n\r\n"),
+        record("response", "https://open.example/a", HTTP % b""),
+        record("request", "https://open.example/b", b"GET / HTTP/1.1\r\n\r\n"),
+        record("response", "https://open.example/b", HTTP % b"X-Robots-Tag: noai\r\n"),
+        record("response", "https://shut.example/", HTTP % b""),
+    ]
+    packed = [pack(one) for one in records]
+    path = tmp_path / ("data.warc.gz" if pack is gzip.compress else "data.warc")
+    path.write_bytes(b"".join(packed))
+    assert audit(store, tmp_path / "out", path) == 0
+    assert [row["effect"] for row in rows(tmp_path / "out")] == ["permit", "deny", "deny"]
+    assert (tmp_path / "out/kept" / path.name).read_bytes() == b"".join(packed[:3])
+
+
+def test_broken_inputs_are_named_and_the_rest_is_audited(store, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pq.write_table(pa.table({"url": ["https://open.example/page"] * 1000}), folder / "whole.parquet")
+    whole = (folder / "whole.parquet").read_bytes()
+    (folder / "cut.parquet").write_bytes(whole[:-20])
+    pq.write_table(pa.table({"address": ["x"]}), folder / "other.parquet")
+    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"url": "https://open.example/page"}\n' * 5000)[:100])
+    (folder / "junk.warc").write_bytes(b"no warc at all " * 100)
+    (folder / "cut.warc").write_bytes(record("response", "https://open.example/a", HTTP % b"")[:-12])
+    (folder / "empty.jsonl").write_bytes(b"")
+    assert audit(store, tmp_path / "out", folder) == 2
+    said = capsys.readouterr().err
+    for name in ("cut.parquet", "other.parquet", "cut.jsonl.gz", "junk.warc", "cut.warc"):
+        assert name in said
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert {one["file"]: one["rows"] for one in report["files"]}["whole.parquet"] == 1000
+
+
+def snapshot(out):
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(store, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(6):
+        urls = [f"https://open.example/{number}/{row}" for row in range(3000)]
+        pq.write_table(pa.table({"url": urls}), folder / f"{number}.parquet")
+    command = [sys.executable, "-c", "from optout.cli import main; import sys; sys.exit(main(sys.argv[1:]))"]
+    command += ["audit", str(folder), "--store", str(store), "--workers", "1", "--quiet"]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed/shards/1.parquet.json").exists() and process.poll() is None:
+        pass
+    process.kill()
+    process.wait()
+    assert audit(store, tmp_path / "killed", folder) == 0
+    assert audit(store, tmp_path / "whole", folder) == 0
+    left = {name: data for name, data in snapshot(tmp_path / "killed").items() if not name.endswith(".part")}
+    assert left == snapshot(tmp_path / "whole")
+
+
+def test_a_changed_input_or_store_is_judged_again(store, tmp_path):
+    own = make(tmp_path / "store", state("https://a.example", OPEN))
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"url": "https://a.example/x"}\n')
+    audit(own, tmp_path / "out", path)
+    assert [row["effect"] for row in rows(tmp_path / "out")] == ["permit"]
+    make(own, state("https://a.example", SHUT, datetime(2026, 1, 1, tzinfo=UTC)))
+    audit(own, tmp_path / "out", path)
+    assert [row["effect"] for row in rows(tmp_path / "out")] == ["deny"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.parquet"], "no such file"),
+        (["data.txt"], "of no known form"),
+        (["data.jsonl", "--as-of", "yesterday"], "is no date"),
+        (["data.jsonl", "--shard", "4/4"], "is no share"),
+        (["data.jsonl", "--policy", "no-such"], "cannot be read"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(store, tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    Path("data.txt").write_text("x")
+    Path("data.jsonl").write_text('{"url": "https://open.example/"}\n')
+    assert audit(store, tmp_path / "out", *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_shares_of_several_machines_are_the_whole(store, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    for share in ("0/2", "1/2"):
+        assert audit(store, tmp_path / "out", folder, "--shard", share) == 0
+    assert len(rows(tmp_path / "out")) == 5
+    assert audit(store, tmp_path / "out", folder) == 0
+    assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 5

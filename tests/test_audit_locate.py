@@ -1,0 +1,87 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from optout.audit.locate import NOWHERE, locate
+from optout.urls import match_target, origin_of
+
+ORDINARY = [
+    "https://example.com/a/b?c",
+    "http://EXAMPLE.com:80/",
+    "https://example.com:8443/x#y",
+    "https://user:secret@example.com/p",
+    "https://bücher.example/straße",
+    "https://example.com?query",
+    "https://example.com#fragment",
+    "https://example.com",
+    "  https://example.com/edge ",
+    "https://exa\nmple.com/broken\tline",
+    "https://example.com/%7euser/%e9?*$",
+    "https://[2001:db8::1]/six",
+    "https://example.com./dot",
+    "ftp://example.com/file",
+    "https://example.com//double",
+]
+HOPELESS = [
+    "",
+    " ",
+    "/path",
+    "mailto:someone@example.com",
+    "https://",
+    "https:///path",
+    "http://a b/",
+    "javascript:x",
+    "x" * 70_000,
+]
+
+
+@pytest.mark.parametrize("url", ORDINARY)
+def test_origin_and_target_are_those_of_the_engine(url):
+    located = locate(pa.array([url]))
+    assert located.origins[located.codes[0]] == origin_of(url).text
+    assert located.targets(np.array([0])) == [match_target(url)]
+
+
+def test_many_urls_together_are_each_of_them_alone():
+    located = locate(pa.array(ORDINARY * 3 + HOPELESS))
+    assert [located.origins[code] for code in located.codes[: len(ORDINARY)]] == [
+        origin_of(url).text for url in ORDINARY
+    ]
+    assert located.targets(np.arange(len(ORDINARY))) == [match_target(url) for url in ORDINARY]
+    assert (located.codes[3 * len(ORDINARY) :] == NOWHERE).all()
+
+
+@pytest.mark.parametrize("url", HOPELESS)
+def test_what_names_no_origin_stays_a_row(url):
+    assert locate(pa.array([url])).codes.tolist() == [NOWHERE]
+
+
+@pytest.mark.parametrize(
+    ("url", "judged"), [("www.example.com/a", "https://www.example.com/a"), ("//example.com", "https://example.com")]
+)
+def test_a_url_without_a_scheme_is_taken_for_https(url, judged):
+    located = locate(pa.array([url]))
+    assert located.origins == ["https://" + judged[8:].split("/")[0]]
+    assert located.url(0) == judged
+    assert located.targets(np.array([0])) == [match_target(judged)]
+
+
+def test_bytes_that_are_not_utf8_are_judged_by_their_octets():
+    located = locate(pa.array([b"https://example.com/\xe9", None, b"https://example.com/a"], pa.binary()))
+    assert located.codes.tolist() == [0, NOWHERE, 0]
+    assert located.targets(np.array([0, 2])) == ["/%E9", "/a"]
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_every_type_of_text_column_is_read(kind):
+    located = locate(pa.chunked_array([pa.array(["https://a.example/x", None], pa.string()).cast(kind)]))
+    assert located.codes.tolist() == [0, NOWHERE]
+
+
+def test_numbers_in_the_url_column_are_no_urls():
+    assert locate(pa.array([1, 2])).codes.tolist() == [NOWHERE, NOWHERE]
+
+
+def test_no_rows_are_no_rows():
+    assert locate(pa.array([], pa.string())).codes.tolist() == []
+    assert locate(pa.array([None], pa.null())).codes.tolist() == [NOWHERE]
