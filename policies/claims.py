@@ -64,7 +64,7 @@ class Claim:
 
 def claims(observed: Observed) -> tuple[Claim, ...]:
     """Every claim on every log that holds, in the order of the measures."""
-    found = (claim for log in observed.sound for rule in RULES for claim in rule(log) if _complete(log))
+    found = (claim for log in observed.sound if _complete(log) for rule in RULES for claim in rule(log))
     return tuple(sorted(found, key=lambda claim: (claim.measure, claim.log)))
 
 

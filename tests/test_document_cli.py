@@ -1,0 +1,127 @@
+"""The command, on a real crawl of the demonstration's own sites."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import pytest
+from document_samples import FULL_FACTS
+
+from optout.cli import main
+from policies.evidence_facts import AuditFault, read_audit, read_log
+from policies.render import FORMS
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory):
+    """A crawl of the demonstration's sites, in a process of its own, because Twisted runs once."""
+    out = tmp_path_factory.mktemp("crawl") / "demo"
+    command = [sys.executable, "-c", "from optout.cli import main; main()", "demo", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, "NO_COLOR": "1"})
+    if not (out / "evidence" / "checkpoint").exists():
+        pytest.skip(f"the demonstration did not crawl: {done.stderr.decode()[-300:]}")
+    return out
+
+
+@pytest.fixture
+def facts_file(tmp_path):
+    path = tmp_path / "provider.toml"
+    path.write_text(FULL_FACTS, encoding="utf-8")
+    return path
+
+
+def document(name, *options):
+    return main(["document", name, *map(str, options)])
+
+
+def test_the_log_says_what_the_crawl_did(crawl):
+    log = read_log(crawl)
+    assert log.holds
+    assert len(log.root) == 64
+    assert [regime.policy.name for regime in log.regimes] == ["eu-gpai"]
+    assert log.tokens == ("OptOutBot",)
+    assert log.kept_without_permission == 0
+    assert sum(row.count for row in log.decisions) == 32
+    assert {"robots.unreachable", "robots.group.disallow"} <= {row.reason for row in log.decisions}
+
+
+@pytest.mark.parametrize("name", ["applicability", "copyright-policy", "gap-analysis", "public-summary"])
+def test_every_document_has_every_form_and_stable_bytes(name, crawl, facts_file, tmp_path):
+    for suffix in FORMS:
+        if suffix == ".csv":
+            continue
+        made = []
+        for number in (1, 2):
+            out = tmp_path / f"{number}{suffix}"
+            assert document(name, "--facts", facts_file, "--evidence", crawl, "--out", out) == 0
+            made.append(out.read_bytes())
+        assert made[0] == made[1]
+        assert made[0]
+
+
+def test_a_damaged_log_bears_no_statement(crawl, facts_file, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(crawl / "evidence", copy / "evidence")
+    shutil.copytree(crawl / "signals", copy / "signals")
+    (segment,) = (copy / "evidence" / "segments").glob("*.parquet")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(bytes(data))
+    out, told = tmp_path / "policy.json", io.StringIO()
+    with redirect_stderr(told):
+        assert document("copyright-policy", "--facts", facts_file, "--evidence", copy, "--out", out) == 0
+    assert json.loads(out.read_text())["data"]["claims"] == []
+    assert "does not verify" in told.getvalue()
+
+
+def test_strict_fails_with_the_list(tmp_path, capsys):
+    empty = tmp_path / "provider.toml"
+    empty.write_bytes(b"")
+    out = tmp_path / "policy.md"
+    assert document("copyright-policy", "--facts", empty, "--out", out, "--strict") == 1
+    assert not out.exists()
+    told = capsys.readouterr().err
+    assert "provider.name" in told
+    assert "owners.measure_1_3" in told
+
+
+def test_strict_passes_where_nothing_is_missing(crawl, facts_file, tmp_path):
+    out = tmp_path / "policy.md"
+    assert document("public-summary", "--facts", facts_file, "--evidence", crawl, "--out", out, "--strict") == 0
+    assert "Missing" not in out.read_text()
+
+
+def test_errors_name_the_mend(tmp_path, capsys, facts_file):
+    assert document("novel", "--facts", facts_file) == 2
+    assert "copyright-policy" in capsys.readouterr().err
+    assert document("applicability", "--facts", tmp_path / "none.toml") == 2
+    assert "document init" in capsys.readouterr().err
+    assert document("applicability", "--facts", facts_file, "--out", tmp_path / "x.pdf") == 2
+    assert document("applicability", "--facts", facts_file, "--evidence", tmp_path) == 2
+    assert document("applicability", "--facts", facts_file, "--audit", tmp_path) == 2
+
+
+def test_init_writes_what_can_be_read_and_overwrites_nothing(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "provider.toml"
+    monkeypatch.setattr("sys.stdin", io.StringIO("0\n\n0\nExample AI\n"))
+    assert document("init", "--facts", path) == 0
+    text = path.read_text(encoding="utf-8")
+    assert 'name = "Example AI"' in text
+    assert document("init", "--facts", path) == 2
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_an_audit_that_cannot_be_read_is_an_error(tmp_path):
+    for data in (b"", b"[]", b"\xff"):
+        (tmp_path / "report.json").write_bytes(data)
+        with pytest.raises(AuditFault):
+            read_audit(Path(tmp_path))
+    (tmp_path / "report.json").write_bytes(b'{"rows": {"judged": 3, "kept": 1}}')
+    assert read_audit(tmp_path).rows == {"judged": 3, "kept": 1}

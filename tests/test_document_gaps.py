@@ -1,0 +1,177 @@
+"""Applicability and gap analysis: each answer follows from facts, and nothing unknown is answered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from document_samples import FULL_FACTS, a_log, a_policy, kept, observed, refusal, rows
+
+from policies import facts
+from policies.applicability import (
+    applicability,
+    duties_hold,
+    is_general_purpose,
+    is_modifier_provider,
+    is_systemic,
+    open_source,
+)
+from policies.claims import MEASURES
+from policies.document import Missing, Table
+from policies.facts import Model
+from policies.gap_analysis import Status, findings, gap_analysis, overdue, requirements, watched
+
+GPAI = Model(training_flop=2e23, generates=("text",), narrow_task=False, base_model="none")
+
+
+def status(name, found, seen):
+    return next(item.status for item in findings(found, seen) if item.requirement.name == name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"training_flop": 1e23}, False),
+        ({"training_flop": None}, None),
+        ({"generates": None}, None),
+        ({"generates": ("other",)}, False),
+        ({"generates": ()}, False),
+        ({"narrow_task": True}, False),
+        ({"narrow_task": None}, None),
+        ({"training_flop": 1e20, "generates": None}, False),
+    ],
+)
+def test_general_purpose(changes, expected):
+    assert is_general_purpose(replace(GPAI, **changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"base_model": None}, None),
+        ({"base_model": "B"}, None),
+        ({"base_model": "B", "modification_flop": 1e23, "base_training_flop": 2.9e23}, True),
+        ({"base_model": "B", "modification_flop": 1e23, "base_training_flop": 3.1e23}, False),
+        ({"base_model": "B", "modification_flop": 1e23, "base_training_flop": 0.0}, None),
+    ],
+)
+def test_one_third_rule(changes, expected):
+    model = replace(GPAI, **changes)
+    assert is_modifier_provider(model) is expected
+    assert duties_hold(model) is (True if changes == {} else expected)
+
+
+@pytest.mark.parametrize(("flop", "expected"), [(None, None), (1e25, False), (1.1e25, True)])
+def test_systemic_risk(flop, expected):
+    assert is_systemic(Model(training_flop=flop)) is expected
+
+
+def test_open_source_needs_every_condition():
+    names = ("licence_is_free", "weights_public", "architecture_public", "usage_public")
+    free = Model(**dict.fromkeys(names, True), monetised=False)
+    assert open_source(free) is True
+    assert all(open_source(replace(free, **{name: False})) is False for name in names)
+    assert all(open_source(replace(free, **{name: None})) is None for name in names)
+    assert open_source(replace(free, monetised=True)) is False
+    assert open_source(replace(free, monetised=None)) is None
+
+
+def answer(model, question):
+    document = applicability(replace(facts.parse(b""), models=(model,)), observed())
+    table = next(block for block in document.blocks if isinstance(block, Table))
+    return next(row[1] for row in table.rows if question in str(row[0]))
+
+
+def test_dates():
+    assert answer(replace(GPAI, placed_on_market=date(2025, 8, 1)), "From when") == "2027-08-02"
+    assert answer(replace(GPAI, placed_on_market=date(2025, 8, 2)), "From when") == "2025-08-02"
+    assert isinstance(answer(GPAI, "From when"), Missing)
+    assert answer(replace(GPAI, placed_on_market=date(2026, 1, 1), narrow_task=True), "From when") == "Never"
+    assert answer(replace(GPAI, placed_on_market=date(2026, 1, 1), narrow_task=None), "From when") == "Unknown"
+
+
+def test_the_exemption_ends_with_a_systemic_risk():
+    free = replace(
+        GPAI, licence_is_free=True, weights_public=True, architecture_public=True, usage_public=True, monetised=False
+    )
+    assert answer(free, "exemption") == "Yes"
+    assert answer(replace(free, training_flop=2e25), "exemption") == "No"
+
+
+def test_a_model_of_which_nothing_is_known_has_no_answer():
+    document = applicability(replace(facts.parse(b""), models=(Model(),)), observed())
+    (table, _) = (block for block in document.blocks if isinstance(block, Table))
+    assert all(isinstance(row[1], Missing) for row in table.rows)
+
+
+def test_of_nothing_everything_is_not_evidenced():
+    assert {item.status for item in findings(facts.parse(b""), observed())} == {Status.NOT_EVIDENCED}
+
+
+def full():
+    usual = a_policy()
+    refused = refusal(usual, "http.access-refused")
+    lost = refusal(usual, "robots.unreachable", coverage={"/robots.txt": "unreachable"})
+    return usual, (rows(usual), refused, lost, kept(usual))
+
+
+def test_a_requirement_is_met_by_claims_and_facts():
+    usual, groups = full()
+    seen, given = observed(a_log(usual, *groups)), facts.parse(FULL_FACTS.encode())
+    assert status("CC-1-2a", given, seen) is Status.MET
+    assert status("CC-1-3-1a", given, seen) is Status.MET
+    assert status("AIA-53-1c", given, seen) is Status.MET
+    assert status("AIA-53-1c", facts.parse(b""), seen) is Status.PARTLY
+    assert status("CC-1-1b", given, observed()) is Status.MET
+
+
+def test_a_declaration_alone_never_meets():
+    given = facts.parse(FULL_FACTS.encode())
+    assert status("CC-1-4a", given, observed()) is Status.PARTLY
+    assert status("CC-1-5b", given, observed()) is Status.PARTLY
+
+
+def test_what_the_log_contradicts_or_lacks_is_not_met():
+    usual, groups = full()
+    seen = observed(a_log(usual, *groups, rows(usual, coverage={})))
+    assert status("CC-1-3-1a", facts.parse(b""), seen) is Status.NOT_MET
+    assert status("CC-1-2b", facts.parse(b""), seen) is Status.NOT_MET
+
+
+def test_one_log_of_two_is_not_enough():
+    usual, groups = full()
+    good, bad = a_log(usual, *groups), a_log(usual, rows(usual, coverage={}), origin="evidence.invalid/second")
+    assert status("CC-1-3-1a", facts.parse(b""), observed(good)) is Status.MET
+    assert status("CC-1-3-1a", facts.parse(b""), observed(good, bad)) is Status.NOT_MET
+
+
+def test_requirements_are_complete_and_name_what_exists():
+    found = requirements()
+    assert len({item.name for item in found}) == len(found)
+    blank = facts.parse(b"")
+    for item in found:
+        assert all((item.title, item.source, item.control, item.evidence, item.mend)), item.name
+        for name in item.claims:
+            assert name in MEASURES or name.startswith("protocol."), name
+        for key in (*item.facts, *item.declared):
+            blank.get(key.partition("[].")[0])
+    text = " ".join(item.source for item in found)
+    for source in ("Measure 1.1", "Measure 1.2", "Measure 1.3", "Measure 1.4", "Measure 1.5", "Art. 53(1)(c)",
+                   "Art. 53(1)(d)", "Art. 53(2)", "Art. 51", "Art. 52", "Art. 101", "Art. 3", "Art. 4(2)", "Art. 7",
+                   "2016/679", "2023/2854"):  # fmt: skip
+        assert source in text
+
+
+def test_the_watch_list_warns():
+    assert overdue(date(2026, 11, 23)) == ()
+    assert [item.name for item in overdue(date(2026, 12, 18))] == ["bgh"]
+    assert len(overdue(date(2030, 1, 1))) == len(watched())
+
+
+def test_who_has_not_signed_compares():
+    given = facts.parse(FULL_FACTS.replace("signatory = true", "signatory = false").encode())
+    assert "has not signed" in gap_analysis(given, observed()).blocks[0].text
+    assert "has signed" in gap_analysis(facts.parse(FULL_FACTS.encode()), observed()).blocks[0].text
