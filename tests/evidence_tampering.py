@@ -142,7 +142,7 @@ def changed_row(sample: Sample, draw: random.Random) -> Iterator[str]:
     rows[at][field] = rows[at][field] + 1 if field == "t" else {"x": 1} if field == "coverage" else "permit me"
     changed = segment.table_of(rows).select([name for name in segment.SCHEMA.names if name in table.column_names[:-3]])
     changed = changed.append_column("mark", table.column("mark"))
-    with replaced(path, segment.file_bytes(segment._completed(changed))) as name:
+    with replaced(path, segment.file_bytes(segment.completed(changed))) as name:
         yield name
 
 

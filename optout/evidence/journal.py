@@ -159,7 +159,7 @@ class Journal:
         Raises:
             EvidenceError: the row has no canonical form, or an earlier commit failed.
         """
-        return self._add(row, encode)
+        return self.add_line(lambda seq: encode({**row, "node": self.node, "seq": seq}))
 
     def add_checked(self, row: Mapping[str, Any]) -> int:
         """As `add`, for a row that is known to be in the canonical profile; a crawl adds thousands that differ little.
@@ -167,13 +167,18 @@ class Journal:
         Raises:
             EvidenceError: an earlier commit failed.
         """
-        return self._add(row, encode_checked)
+        return self.add_line(lambda seq: encode_checked({**row, "node": self.node, "seq": seq}))
 
-    def _add(self, row: Mapping[str, Any], form: Callable[[Any], bytes]) -> int:
+    def add_line(self, line: Callable[[int], bytes]) -> int:
+        """As `add`, for a row that gives its own canonical bytes, `node` and all, for its sequence number.
+
+        Raises:
+            EvidenceError: an earlier commit failed.
+        """
         with self._adding:
             self._refuse_after_failure()
             seq = self._next
-            self._buffer.append(form({**row, "node": self.node, "seq": seq}))
+            self._buffer.append(line(seq))
             self._next = seq + 1
             return seq
 

@@ -35,7 +35,7 @@ from optout.evidence.segment import ROWS
 from optout.evidence.warc import SignalArchive, describe, sealed_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
@@ -127,6 +127,14 @@ class EvidenceLog:
             EvidenceError: an earlier commit failed.
         """
         return self.journal.add_checked(row)
+
+    def add_line(self, line: Callable[[int], bytes]) -> int:
+        """As `add`, for a row that gives its own canonical bytes, host and node and all, for its sequence number.
+
+        Raises:
+            EvidenceError: an earlier commit failed.
+        """
+        return self.journal.add_line(line)
 
     def commit(self) -> int:
         """Make everything durable, exchanges before the rows that name them; give the last sequence number.

@@ -22,7 +22,6 @@ from optout.evidence.journal import Damage, Tip, iterate
 from optout.evidence.keystore import new_seed
 from optout.evidence.layout import segment_name
 from optout.evidence.salts import whole
-from optout.evidence.tlog import Tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from optout.evidence.keystore import KeyStore
     from optout.evidence.layout import Layout
+    from optout.evidence.segment import Segment
 
 
 def seal_file(layout: Layout, store: KeyStore, node: str, path: Path) -> dict[str, Any] | None:
@@ -68,8 +68,8 @@ def seal_table(
     store.keep_salts(name, whole(new_seed(), table.num_rows))
     with disk_errors(layout.segments):
         layout.segments.mkdir(parents=True, exist_ok=True)
-    root = _write(layout, store, name, table)
-    manifest = _manifest(layout.segments / name, node, first_seq, root)
+    made = _write(layout, store, name, table)
+    manifest = _manifest(layout.segments / name, node, first_seq, made)
     if chain is not None:
         manifest["chain"] = chain
     put_pending(layout, f"segment-{name}", manifest)
@@ -94,24 +94,23 @@ def _rows_of(path: Path) -> tuple[list[dict[str, Any]], Tip | None]:
     return rows, tip
 
 
-def _write(layout: Layout, store: KeyStore, name: str, table: pa.Table) -> bytes:
-    """Write a segment's file, read everything back, and derive the root from what was read."""
+def _write(layout: Layout, store: KeyStore, name: str, table: pa.Table) -> Segment:
+    """Write a segment's file, and hold what is read back from it to what was hashed."""
     known = store.salts(name)
     if known is None:
         raise EvidenceError(f"the salts of {name} were not kept")
     made = segment.sealed(table, known)
     write_durably(layout.segments / name, segment.file_bytes(made.table))
-    again = Tree(segment.derive(segment.read(layout.segments / name), known)).root
-    if again != made.tree.root:
+    if not segment.same(segment.read(layout.segments / name), made.table):
         raise EvidenceError(f"{name} does not read back as it was written", mend="check the disk and its memory")
-    return again
+    return made
 
 
-def _manifest(path: Path, node: str, first_seq: int, root: bytes) -> dict[str, Any]:
-    table = segment.read(path)
+def _manifest(path: Path, node: str, first_seq: int, made: Segment) -> dict[str, Any]:
+    table = made.table
     span = pc.min_max(table.column("t")).as_py()
     return {
-        "v": SEGMENT, "node": node, "first_seq": first_seq, "rows": table.num_rows, "rows_root": root.hex(),
+        "v": SEGMENT, "node": node, "first_seq": first_seq, "rows": table.num_rows, "rows_root": made.tree.root.hex(),
         "leaf": segment.LEAF, "t_min": span["min"] or 0, "t_max": span["max"] or 0, "file": path.name,
         "file_sha256": sha256(path.read_bytes()).hexdigest(), "counts": counts(table),
         "policy": _distinct(table, "policy"), "identity": _distinct(table, "identity"),

@@ -53,6 +53,9 @@ _TYPES = {
     Kind.INTEGER: pa.int64(),
 }
 _PLAIN = {"host", "url", MORE}
+_PLAIN_STRING = r'^"[ !#-\[\]-~]*"$'
+"""A JSON string of printable ASCII without escapes, which has one form only."""
+
 _DELTA = {"seq": "DELTA_BINARY_PACKED", "t": "DELTA_BINARY_PACKED", "url": "DELTA_BYTE_ARRAY"}
 
 SCHEMA = pa.schema(
@@ -61,6 +64,8 @@ SCHEMA = pa.schema(
     + list(_KEPT.items())
 )
 """The columns of a segment file."""
+
+_DICTIONARIES = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +111,10 @@ def sealed(table: pa.Table, salts: Salts) -> Segment:
     Raises:
         EvidenceError: a column of JSON holds something that is not canonical JSON, or a row lacks its number.
     """
+    table = completed(table)
     for name, kind in FIELDS.items():
-        if kind is Kind.JSON and name in table.column_names:
+        if kind is Kind.JSON:
             _check_json(name, table.column(name))
-    table = _completed(table)
     if table.num_rows > ROWS or table.column("seq").null_count or table.column("host").null_count:
         mend = f"at most {ROWS}, each with its number and host"
         raise EvidenceError(f"{table.num_rows} rows cannot become a segment", mend=mend)
@@ -128,35 +133,30 @@ def derive(table: pa.Table, salts: Salts) -> list[bytes]:
         EvidenceError: a salt that is needed has been destroyed.
     """
     secrets = salts.first(2 * table.num_rows)
-    kept = table.column("leaf").to_pylist()
+    kept = table.column("leaf").to_pylist() if table.column("leaf").null_count < table.num_rows else None
+    for at, salt in enumerate(secrets[::2]):
+        if salt is None and (kept is None or kept[at] is None):
+            raise EvidenceError("the salt of a row that stands in the file is gone", place=f"row {at}")
     lines = preimages(table, secrets[1::2])
     hosts = [(host or "").encode() for host in table.column("host").to_pylist()]
-    leaves: list[bytes] = []
-    for at, (leaf, salt, line, host) in enumerate(zip(kept, secrets[::2], lines, hosts, strict=True)):
-        if leaf is None and salt is None:
-            raise EvidenceError("the salt of a row that stands in the file is gone", place=f"row {at}")
-        leaves.append(leaf or _leaf(salt or b"", line, host))
-    return leaves
+    leaves = [
+        # The same as `row_leaf`, without a call for each row.
+        sha256(b"\x00" + sha256((salt or b"") + line).digest() + host).digest()
+        for salt, line, host in zip(secrets[::2], lines, hosts, strict=True)
+    ]
+    return leaves if kept is None else [stays or leaf for stays, leaf in zip(kept, leaves, strict=True)]
 
 
 def preimages(table: pa.Table, url_salts: Sequence[bytes | None]) -> list[bytes]:
     """The canonical form of every row as it was hashed, with `url_c` in place of `url`."""
-    urls = table.column("url").to_pylist()
-    kept = table.column("url_c").to_pylist()
-    commitments = [
-        stored if stored is not None else commitment(url, salt) if url is not None and salt is not None else None
-        for url, stored, salt in zip(urls, kept, url_salts, strict=True)
-    ]
     columns = [
-        [f',"url_c":"{value.hex()}"' if value is not None else "" for value in commitments]
-        if name == "url"
-        else _fragments(name, kind, table.column(name))
+        _commitments(table, url_salts) if name == "url" else _fragments(name, kind, table.column(name))
         for name, kind in FIELDS.items()
     ]
-    lines = [f"{{{''.join(parts)[1:]}}}".encode() for parts in zip(*columns, strict=True)]
-    for at, rest in enumerate(table.column(MORE).to_pylist()):
-        if rest is not None:
-            lines[at] = encode_checked(orjson.loads(lines[at]) | orjson.loads(rest))
+    joined = pc.binary_join_element_wise("{", *columns, "}", "", null_handling="skip")
+    lines: list[bytes] = joined.cast(pa.binary()).to_pylist()
+    for at, rest in _present(table.column(MORE)):
+        lines[at] = encode_checked(orjson.loads(lines[at]) | orjson.loads(rest))
     return lines
 
 
@@ -210,10 +210,17 @@ def read(path: Path) -> pa.Table:
         EvidenceError: it is damaged.
     """
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-        return _completed(table).select(SCHEMA.names).cast(SCHEMA)
+        table = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_DICTIONARIES).read()
+        return completed(table).select(SCHEMA.names).cast(SCHEMA)
     except (OSError, pa.ArrowException, KeyError, ValueError) as fault:
         raise EvidenceError(f"{path} cannot be read", place=str(fault).split("\n")[0]) from fault
+
+
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables hold the same rows in the same order."""
+    return one.num_rows == other.num_rows and all(
+        _decoded(one.column(name)).equals(_decoded(other.column(name))) for name in SCHEMA.names
+    )
 
 
 def row_faults(table: pa.Table, leaves: Sequence[bytes], first_seq: int) -> Iterator[tuple[int, str]]:
@@ -292,7 +299,7 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _completed(table: pa.Table) -> pa.Table:
+def completed(table: pa.Table) -> pa.Table:
     """The table with every column of the schema, in its order."""
     have = set(table.column_names)
     columns = [
@@ -303,7 +310,9 @@ def _completed(table: pa.Table) -> pa.Table:
 
 
 def _check_json(name: str, column: pa.ChunkedArray) -> None:
-    for value in pc.unique(_decoded(column)).to_pylist():
+    values = _flat(column).dictionary if pa.types.is_dictionary(column.type) else pc.unique(column)
+    unusual = pc.filter(values, pc.invert(pc.match_substring_regex(values, _PLAIN_STRING)))
+    for value in unusual.to_pylist():
         try:
             if value is not None:
                 decode(value.encode())
@@ -324,17 +333,45 @@ def _values(kind: Kind, column: pa.ChunkedArray) -> list[Any]:
     return [known.get(text) for text in values]
 
 
-def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> list[str]:
-    """What a field adds to the canonical form of each row, beginning with a comma; nothing where it is missing."""
+def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> pa.Array:
+    """What a field adds to the canonical form of each row; null where it is missing."""
+    before, after = _around(name)
     if kind is Kind.INTEGER:
-        return ["" if value is None else f',"{name}":{value}' for value in column.to_pylist()]
-    encoded = column.combine_chunks()
+        return pc.binary_join_element_wise(before, _flat(column).cast(pa.string()), after, "")
+    encoded = _flat(column)
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
+    values = encoded.dictionary.to_pylist()
+    texts = [before + (value if kind is Kind.JSON else orjson.dumps(value).decode()) + after for value in values]
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _around(name: str) -> tuple[str, str]:
+    """What stands before and after a field's value: commas lean towards `host`, which every row has."""
+    return ("," if name > "host" else "") + f'"{name}":', "," if name < "host" else ""
+
+
+def _commitments(table: pa.Table, url_salts: Sequence[bytes | None]) -> pa.Array:
+    """What the URLs add to the canonical form of each row."""
+    urls = table.column("url").to_pylist()
     texts = [
-        f',"{name}":{value if kind is Kind.JSON else orjson.dumps(value).decode()}'
-        for value in encoded.dictionary.to_pylist()
+        None if url is None or salt is None else f',"url_c":"{sha256(salt + url.encode()).hexdigest()}"'
+        for url, salt in zip(urls, url_salts, strict=True)
     ]
-    return ["" if index is None else texts[index] for index in encoded.indices.to_pylist()]
+    for at, stays in _present(table.column("url_c")):
+        texts[at] = f',"url_c":"{stays.hex()}"'
+    return pa.array(texts, pa.string())
+
+
+def _present(column: pa.ChunkedArray) -> Iterator[tuple[int, Any]]:
+    """The values of a column that is mostly empty, with their places."""
+    if column.null_count < len(column):
+        yield from ((at, value) for at, value in enumerate(column.to_pylist()) if value is not None)
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array, with one dictionary where it has dictionaries."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
