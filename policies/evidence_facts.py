@@ -114,6 +114,7 @@ class LogFacts:
         lists: the lists of sites in force, each as it was logged.
         verification: what verifying found.
         kept_without_permission: pages that were kept though no permission for them is in the log.
+        directory: the crawl's directory, for documents that look into its pages; None where nothing was read.
     """
 
     origin: str
@@ -125,6 +126,7 @@ class LogFacts:
     lists: tuple[Mapping[str, Any], ...]
     verification: Report
     kept_without_permission: int
+    directory: Path | None = None
 
     @property
     def holds(self) -> bool:
@@ -174,11 +176,13 @@ class AuditFacts:
         name: the name of the audit's directory.
         figures: `report.json` as it stands; `optout.audit.report` says what is in it.
         digest: SHA-256 of `report.json`.
+        directory: the audit's directory, for documents that look into its decisions; None where nothing was read.
     """
 
     name: str
     figures: Mapping[str, Any]
     digest: str
+    directory: Path | None = None
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -245,7 +249,7 @@ def read_audit(directory: Path) -> AuditFacts:
         raise AuditFault(f"{path} cannot be read: {error}", mend="name the --out directory of an audit") from error
     if not isinstance(figures, dict):
         raise AuditFault(f"{path} is no audit's report", mend="name the --out directory of an audit")
-    return AuditFacts(directory.name, figures, sha256(data).hexdigest())
+    return AuditFacts(directory.name, figures, sha256(data).hexdigest(), directory)
 
 
 def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
@@ -270,6 +274,7 @@ def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
         origin=described.origin if described else directory.name, size=size, root=root, rows=rows,
         policies=_policies(rows, document), identities=_identities(rows, document), lists=_lists(place),
         verification=verification, kept_without_permission=_kept_without_permission(table),
+        directory=directory,
     )  # fmt: skip
 
 

@@ -226,6 +226,9 @@ class Crawler:
     modalities: tuple[str, ...] | None = fact(_modalities, "Which modalities does it collect?")
     from_month: str | None = fact(_month, "Since when, where the log begins later (MM/YYYY)?", needed="optional")
     legal_basis: LegalBasis | None = fact(_basis, "On which legal basis are its copies made?")
+    barriers: str | None = fact(
+        _text, "What does it do at captchas, password forms and paywalls that no status announces?", needed="optional"
+    )
 
 
 @dataclass(frozen=True, slots=True)

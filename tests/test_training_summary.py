@@ -1,0 +1,277 @@
+"""The public summary of training content: every field, no invented fact, and every figure from what was kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import date
+
+import desk_samples as desk
+import pytest
+
+from optout.evidence.report import Outcome
+from policies import facts as provider_facts
+from policies.content_sizes import most_relevant, of_audit, of_crawl
+from policies.document import Document, Fields, Heading, Missing, Table, Ticks
+from policies.evidence_facts import Observed
+from policies.render import render
+from policies.training_summary import months_later, training_summary
+
+EMPTY = provider_facts.parse(b"")
+NOTHING = Observed()
+
+
+def text(document: Document) -> str:
+    return render(document, ".md").decode()
+
+
+def ticked(document: Document, label: str) -> tuple[str, ...] | Missing:
+    (found,) = (block for block in document.blocks if isinstance(block, Ticks) and block.label == label)
+    return found.chosen
+
+
+def field(document: Document, label: str):
+    return next(value for block in document.blocks if isinstance(block, Fields)
+                for name, value in block.rows if name == label)  # fmt: skip
+
+
+def table(document: Document, caption: str) -> Table:
+    (found,) = (block for block in document.blocks if isinstance(block, Table) and block.caption == caption)
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole() -> Document:
+    return training_summary(desk.provider(), desk.observed())
+
+
+class TestForm:
+    def test_every_section_of_the_form_is_there_in_its_order(self, whole):
+        numbers = [block.text.split(" ")[0].rstrip(".") for block in whole.blocks if isinstance(block, Heading)]
+        wanted = ["1", "1.1", "1.2", "1.3", "2", "2.1", "2.2", "2.2.1", "2.2.2", "2.3", "2.4", "2.5", "2.6",
+                  "3", "3.1", "3.2", "3.3"]  # fmt: skip
+        assert list(dict.fromkeys(numbers)) == wanted
+        assert list(whole.data["form"])[1:] == wanted
+
+    def test_with_all_facts_and_a_crawl_nothing_is_missing(self, whole):
+        assert whole.missing == ()
+
+    def test_an_empty_provider_file_invents_nothing(self):
+        document = training_summary(EMPTY, NOTHING)
+        asked = {missing.fact for missing in document.missing}
+        assert {"provider.name", "provider.email", "models", "datasets", "crawlers", "summary.version",
+                "provider.signatory", "declared.user_data", "--evidence"} <= asked  # fmt: skip
+        assert all(isinstance(block.chosen, Missing) for block in document.blocks if isinstance(block, Ticks))
+
+    def test_no_field_is_left_empty(self, whole):
+        for block in whole.blocks:
+            if isinstance(block, Fields):
+                assert all(isinstance(value, Missing) or str(value).strip() for _, value in block.rows)
+
+    @pytest.mark.parametrize("suffix", [".md", ".html", ".docx", ".json", ".csv"])
+    def test_the_same_facts_give_the_same_bytes(self, whole, suffix):
+        again = training_summary(desk.provider(), desk.observed())
+        assert render(whole, suffix) == render(again, suffix)
+
+    def test_the_machine_readable_form_names_what_is_missing(self):
+        form = json.loads(render(training_summary(EMPTY, NOTHING), ".json"))["data"]["form"]
+        assert form["1.1"]["Provider name"]["missing"] == "provider.name"
+        assert form["3.1"]["Signatory to the Code of Practice?"]["missing"] == "provider.signatory"
+
+
+class TestHead:
+    @pytest.mark.parametrize(
+        ("day", "due"),
+        [(date(2026, 8, 31), "2027-02-28"), (date(2027, 8, 30), "2028-02-29"), (date(2026, 1, 5), "2026-07-05")],
+    )
+    def test_six_months_later_is_a_day_that_exists(self, day, due):
+        assert months_later(day, 6).isoformat() == due
+
+    def test_the_next_update_is_due_only_where_training_goes_on(self):
+        document = training_summary(desk.provider(("continued_training = true", "continued_training = false")), NOTHING)
+        assert field(document, "Next update due").startswith("None by time")
+        assert field(training_summary(desk.provider(), NOTHING), "Next update due").startswith("2027-02-28")
+
+    def test_versions_are_linked_with_what_changed(self, whole):
+        assert ("1", "2026-02-28", "First", "https://ai.example/summary-1") in table(
+            whole, "Versions and what changed"
+        ).rows
+
+    def test_an_older_version_says_so(self):
+        facts = desk.provider(('version = "2"\nupdated', 'version = "1"\nupdated'))
+        assert field(training_summary(facts, NOTHING), "Whether this is the latest version") == "No: version 2 is newer"
+
+
+class TestSizes:
+    def test_two_models_do_not_share_a_label(self):
+        second = provider_facts.parse((desk.PROVIDER + '[[models]]\nname = "Second"\nversion = "1"\n').encode())
+        form = training_summary(second, NOTHING).data["form"]["1.2"]
+        assert (form["Versioned model name (model 1)"], form["Versioned model name (model 2)"]) == (
+            "Exemplar 3.1", "Second 1",
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("tokens", "band"),
+        [(999_999_999, 0), (10**9, 1), (10**13, 1), (10**13 + 1, 2)],
+    )
+    def test_the_bands_are_those_of_the_form(self, tokens, band):
+        document = training_summary(desk.provider(("5000000000", str(tokens))), NOTHING)
+        (block,) = (one for one in document.blocks if isinstance(one, Ticks) and one.label.startswith("Text:"))
+        assert block.chosen == (block.options[band],)
+
+    def test_a_size_that_nobody_gave_is_missing(self):
+        document = training_summary(desk.provider(("text_tokens = 5000000000\n", "")), NOTHING)
+        assert any(missing.fact == "models[0].text_tokens" for missing in document.missing)
+
+    def test_a_modality_that_was_not_used_is_not_applicable(self, whole):
+        assert "Not applicable" in field(whole, "Video: training data size")
+
+
+class TestDomains:
+    @pytest.mark.parametrize(
+        ("count", "sme", "listed"),
+        [
+            (1, False, 1),
+            (10, False, 1),
+            (11, False, 2),
+            (100, True, 5),
+            (101, True, 6),
+            (20_000, True, 1000),
+            (30_000, True, 1000),
+            (30_000, False, 3000),
+        ],
+    )
+    def test_the_share_is_that_of_the_form(self, count, sme, listed):
+        assert most_relevant(count, sme=sme) == listed
+
+    def test_domains_are_ranked_by_the_bytes_of_kept_pages(self, whole):
+        contents = of_crawl(desk.log())
+        assert contents.ranked[0][0] == whole.tables["domains"].rows[0][1]
+        assert sum(contents.items.values()) == 18
+        assert contents.unlogged == 0
+        assert contents.ranked == tuple(sorted(contents.ranked, key=lambda row: (-row[1], -row[2], row[0])))
+
+    def test_a_page_that_the_log_does_not_have_is_not_counted(self, tmp_path):
+        shutil.copytree(desk.crawl() / "evidence", tmp_path / "evidence")
+        shutil.copytree(desk.crawl() / "signals", tmp_path / "signals")
+        (tmp_path / "pages").mkdir()
+        (path,) = (desk.crawl() / "pages").glob("*.warc.gz")
+        (tmp_path / "pages" / path.name).write_bytes(path.read_bytes())
+        (tmp_path / "pages" / "pages-000001.warc.gz").write_bytes(path.read_bytes())
+        log = replace(desk.log(), directory=tmp_path)
+        contents = of_crawl(log)
+        assert (sum(contents.items.values()), contents.unlogged) == (18, 18)
+        assert "does not have as kept" in text(training_summary(desk.provider(), Observed((log,))))
+
+    def test_without_a_word_on_size_of_the_provider_no_share_is_chosen(self):
+        document = training_summary(desk.provider(("sme = false\n", "")), desk.observed())
+        assert "domains" not in document.tables
+        assert any(missing.fact == "provider.sme" for missing in document.missing)
+
+    def test_only_kept_rows_of_crawled_datasets_count(self, tmp_path):
+        rows = (("https://a.example.co.uk/1", True, 10), ("https://b.example.co.uk/2", True, 5),
+                ("https://other.example/", False, 99), ("https://none.example/", True, None))  # fmt: skip
+        seen = desk.audit(tmp_path / "audit-1", *rows)
+        contents = of_audit(seen.audits[0])
+        assert contents.octets["example.co.uk"] == 15
+        assert "other.example" not in contents.items
+        assert contents.unsized == 1
+        assert "domains" not in training_summary(desk.provider(), seen).tables
+        crawled = desk.provider(('kind = "public"', 'kind = "crawled"'))
+        assert training_summary(crawled, seen).tables["domains"].rows[0][1:] == ("example.co.uk", 15, 2)
+
+    def test_hostile_names_are_harmless_in_every_form(self, tmp_path):
+        name = "https://xn--80ak6aa92e.example/<script>"
+        seen = desk.audit(
+            tmp_path / "audit-1",
+            (name, True, 10),
+            ("https://=cmd|x!a0.example/", True, 99),
+            ("https://a\u202eb.example/", True, 3),
+        )
+        facts = desk.provider(('kind = "public"', 'kind = "crawled"'), ("Open Corpus", "<script>alert(1)</script>"))
+        document = training_summary(facts, seen)
+        assert b"<script" not in render(document, ".html")
+        assert not any(
+            line.split(",")[1].startswith("=") for line in render(document, ".csv").decode().splitlines()[1:]
+        )
+        assert "\u202e" not in text(document)
+
+
+class TestTruth:
+    def test_every_sentence_about_behaviour_points_to_policy_and_log(self, whole):
+        for section in ("2.3", "3.1"):
+            statements = whole.data["form"][section]["statements"]
+            assert statements
+            for statement in statements:
+                kinds = {source.split(" ")[0].rstrip(":") for source in statement["sources"]}
+                assert {"policy", "log"} <= kinds, statement
+
+    def test_without_a_log_nothing_is_said_about_behaviour(self):
+        form = training_summary(desk.provider(), NOTHING).data["form"]
+        assert "statements" not in form["2.3"]
+        assert "statements" not in form["3.1"]
+
+    def test_a_log_that_does_not_verify_bears_nothing(self):
+        seen = Observed((replace(desk.log(), verification=_Fails()),))
+        document = training_summary(desk.provider(), seen)
+        assert "statements" not in document.data["form"]["2.3"]
+        assert any(missing.fact == "--evidence" for missing in document.missing)
+
+    def test_counts_follow_the_log(self, whole):
+        rows = tuple(
+            replace(row, reason="rsl.not-listed") if row.reason.startswith("robots.") else row
+            for row in desk.log().rows
+        )
+        other = training_summary(desk.provider(), Observed((replace(desk.log(), rows=rows),)))
+        assert "because of robots.txt: " in text(whole).replace("\\", "")
+        assert "because of robots.txt: " not in text(other).replace("\\", "")
+
+    def test_periods_follow_the_log(self, whole):
+        day = desk.observed().dated
+        (row,) = table(whole, "Period of data collection").rows
+        assert row[0] == "OptOutBot"
+        assert row[5] == day
+        assert row[2] == f"{day[5:7]}/{day[:4]}"
+
+    def test_an_undeclared_crawler_is_asked_for(self):
+        document = training_summary(desk.provider(('token = "OptOutBot"', 'token = "OtherBot"')), desk.observed())
+        asked = {missing.ask for missing in document.missing}
+        assert any("decisions for OptOutBot" in ask for ask in asked)
+        assert any("OtherBot" in ask for ask in asked)
+
+    def test_a_user_agent_that_the_log_contradicts_is_asked_for(self):
+        facts = desk.provider(('user_agent = "OptOutBot"', 'user_agent = "Mozilla"'))
+        document = training_summary(facts, desk.observed())
+        assert any(missing.fact == "crawlers[].user_agent" for missing in document.missing)
+
+    def test_no_crawler_and_no_log_is_no(self):
+        start, end = desk.PROVIDER.index("[[crawlers]]"), desk.PROVIDER.index("[[datasets]]")
+        facts = provider_facts.parse(("crawlers = []\n" + desk.PROVIDER[:start] + desk.PROVIDER[end:]).encode())
+        document = training_summary(facts, NOTHING)
+        assert ticked(document, "Crawlers used by the provider or on its behalf?") == ("No",)
+        assert "Not applicable" in field(document, "Period of data collection")
+
+    def test_an_audit_of_no_dataset_is_asked_for(self, tmp_path):
+        seen = desk.audit(tmp_path / "audit-9", ("https://a.example/", True, 1))
+        document = training_summary(desk.provider(), seen)
+        assert any(missing.fact == "datasets[].audit" for missing in document.missing)
+
+    def test_counts_of_an_audit_stand_under_the_measures(self, tmp_path):
+        seen = desk.audit(tmp_path / "audit-1", ("https://a.example/", True, 1), ("https://b.example/", False, 1))
+        assert "2 rows were judged" in text(training_summary(desk.provider(), seen))
+
+    @pytest.mark.parametrize(("name", "section"), [("synthetic_data", "2.5"), ("other_data", "2.6")])
+    def test_none_and_a_description_tick_different_boxes(self, name, section):
+        said = desk.provider((f'{name} = "none"', f'{name} = "Much of it"'))
+        document = training_summary(said, NOTHING)
+        assert "Much of it" in json.dumps(document.data["form"][section])
+        assert ["Yes"] in document.data["form"][section].values()
+        assert ["No"] in training_summary(desk.provider(), NOTHING).data["form"][section].values()
+
+
+class _Fails:
+    """A verification that found something."""
+
+    outcome = Outcome.FAILS
+    steps = ()
