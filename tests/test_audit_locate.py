@@ -2,8 +2,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from optout.audit.locate import NOWHERE, locate
+from optout.audit import locate as module
+from optout.audit.judge import KERNEL
+from optout.audit.locate import NOWHERE
 from optout.urls import match_target, origin_of
+
+
+@pytest.fixture(params=[None, KERNEL], ids=["python", "compiled"])
+def locate(request):
+    """Locate as one of the tiers does."""
+    if request.param is None and request.param_index:
+        pytest.skip("no compiled tier on this machine")
+    return lambda column: module.locate(column, request.param)
+
 
 ORDINARY = [
     "https://example.com/a/b?c",
@@ -36,13 +47,13 @@ HOPELESS = [
 
 
 @pytest.mark.parametrize("url", ORDINARY)
-def test_origin_and_target_are_those_of_the_engine(url):
+def test_origin_and_target_are_those_of_the_engine(locate, url):
     located = locate(pa.array([url]))
     assert located.origins[located.codes[0]] == origin_of(url).text
     assert located.targets(np.array([0])) == [match_target(url)]
 
 
-def test_many_urls_together_are_each_of_them_alone():
+def test_many_urls_together_are_each_of_them_alone(locate):
     located = locate(pa.array(ORDINARY * 3 + HOPELESS))
     assert [located.origins[code] for code in located.codes[: len(ORDINARY)]] == [
         origin_of(url).text for url in ORDINARY
@@ -52,36 +63,36 @@ def test_many_urls_together_are_each_of_them_alone():
 
 
 @pytest.mark.parametrize("url", HOPELESS)
-def test_what_names_no_origin_stays_a_row(url):
+def test_what_names_no_origin_stays_a_row(locate, url):
     assert locate(pa.array([url])).codes.tolist() == [NOWHERE]
 
 
 @pytest.mark.parametrize(
     ("url", "judged"), [("www.example.com/a", "https://www.example.com/a"), ("//example.com", "https://example.com")]
 )
-def test_a_url_without_a_scheme_is_taken_for_https(url, judged):
+def test_a_url_without_a_scheme_is_taken_for_https(locate, url, judged):
     located = locate(pa.array([url]))
     assert located.origins == ["https://" + judged[8:].split("/")[0]]
     assert located.url(0) == judged
     assert located.targets(np.array([0])) == [match_target(judged)]
 
 
-def test_bytes_that_are_not_utf8_are_judged_by_their_octets():
+def test_bytes_that_are_not_utf8_are_judged_by_their_octets(locate):
     located = locate(pa.array([b"https://example.com/\xe9", None, b"https://example.com/a"], pa.binary()))
     assert located.codes.tolist() == [0, NOWHERE, 0]
     assert located.targets(np.array([0, 2])) == ["/%E9", "/a"]
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
-def test_every_type_of_text_column_is_read(kind):
+def test_every_type_of_text_column_is_read(locate, kind):
     located = locate(pa.chunked_array([pa.array(["https://a.example/x", None], pa.string()).cast(kind)]))
     assert located.codes.tolist() == [0, NOWHERE]
 
 
-def test_numbers_in_the_url_column_are_no_urls():
+def test_numbers_in_the_url_column_are_no_urls(locate):
     assert locate(pa.array([1, 2])).codes.tolist() == [NOWHERE, NOWHERE]
 
 
-def test_no_rows_are_no_rows():
+def test_no_rows_are_no_rows(locate):
     assert locate(pa.array([], pa.string())).codes.tolist() == []
     assert locate(pa.array([None], pa.null())).codes.tolist() == [NOWHERE]

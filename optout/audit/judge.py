@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from optout.audit.dates import NO_DATE
-from optout.audit.locate import NOWHERE, Located, locate
+from optout.audit.locate import NOWHERE, Located, buffers, locate
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
 from optout.audit.sites import View
+from optout.urls import match_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optout.acquisition.history import Store
-    from optout.audit.sites import Load
+    from optout.audit.sites import Load, Site
     from optout.identity import Identity
     from optout.model import Exchange
     from optout.policy import Policy
+
+try:
+    from optout.audit import _kernel as KERNEL  # noqa: N812 - a module that may be missing
+except ImportError:
+    KERNEL = None
 
 NEAR_ENOUGH = timedelta(days=366)
 """How far a capture may lie from the date it is to speak for; beyond that nothing is known about that date."""
@@ -97,7 +104,14 @@ class Judged:
 class Judge:
     """Judges batches against a store. It keeps what it has compiled, and nothing about rows."""
 
-    def __init__(self, store: Store, readings: Sequence[Reading], identity: Identity, as_of: AsOf) -> None:
+    def __init__(
+        self,
+        store: Store,
+        readings: Sequence[Reading],
+        identity: Identity,
+        as_of: AsOf,
+        kernel: ModuleType | None = KERNEL,
+    ) -> None:
         """Begin with nothing compiled.
 
         Args:
@@ -105,7 +119,9 @@ class Judge:
             readings: the first is the one that decides; the others are compared with it.
             identity: who we are.
             as_of: which dated state counts.
+            kernel: the compiled tier; None for pure Python, which gives the same answers.
         """
+        self.kernel = kernel
         self.outcomes = Outcomes()
         self.readings = tuple(readings)
         self._store, self._as_of = store, as_of
@@ -129,7 +145,7 @@ class Judge:
             dates: the rows' own dates in seconds, `NO_DATE` where a row has none; needed for `When.CRAWL`.
             pages: for rows with content, what their pages are.
         """
-        located = locate(urls)
+        located = locate(urls, self.kernel)
         states = _States([self._timeline(origin) for origin in located.origins])
         chosen = self._choose(states, located, dates)
         numbers = tuple(
@@ -219,6 +235,8 @@ class Judge:
 
         One site is dealt with after the other, so that each is compiled once.
         """
+        if self.kernel is not None:
+            return self._under_compiled(self.kernel, view, states, chosen, located, rows)
         numbers = np.empty(len(rows), np.int32)
         exceptional = located.odd[rows] | located.robots[rows]
         order = np.argsort(chosen, kind="stable")
@@ -232,6 +250,29 @@ class Judge:
             if site.delicate and (exceptions := group[exceptional[group]]).size:
                 numbers[exceptions] = site.judge(located, rows[exceptions])
         return numbers
+
+    def _under_compiled(  # noqa: PLR0913 - what `_under` takes, and the tier
+        self, kernel: ModuleType, view: View, states: _States, chosen: np.ndarray, located: Located, rows: np.ndarray
+    ) -> np.ndarray:
+        """The same by the compiled tier, in one call for all rows but the odd ones."""
+        slots = np.full(len(located.codes), NO_STATE, np.int32)
+        slots[rows] = chosen
+        sites: list[Site | None] = [None] * len(states.all)
+        matchers: list[object] = [None] * len(states.all)
+        for number in np.flatnonzero(np.bincount(chosen, minlength=len(states.all))).tolist():
+            state = states.all[number]
+            sites[number] = site = view.site(state.key, state.load)
+            matchers[number] = site.flat(kernel)
+        out = np.full(len(located.codes), NO_STATE, np.int32)
+        kernel.match(matchers, slots, located.starts, *buffers(located.urls), out)
+        for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
+            known_site, number, url = sites[slots[row]], int(out[row]), partial(located.url, row)
+            if known_site is not None:
+                odd = number == NO_STATE
+                out[row] = (
+                    known_site.judge_target(match_target(url()), url()) if odd else known_site.resolve(-2 - number, url)
+                )
+        return out[rows]
 
     def _since(self, view: View, states: _States, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
         """Let later states deny: the strictest of all states from the chosen one on counts."""

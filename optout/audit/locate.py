@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,8 @@ class Located:
         codes: for each row the number of its origin, or `NOWHERE`.
         origins: the origins by number, as `Origin.text`.
         odd: rows whose match target is not simply what follows the third slash.
-        tails: what follows the third slash of each URL, where it is not odd.
+        tails: what follows the third slash of each URL, where it is not odd; None where `starts` tells it.
+        starts: the place of the third slash of each URL, or `NO_START`; None where `tails` tells it.
         exact: the URLs of rows that `urls` cannot hold or that lack a scheme, as they are judged.
     """
 
@@ -42,14 +44,15 @@ class Located:
     codes: np.ndarray
     origins: list[str]
     odd: np.ndarray
-    tails: pa.Array
+    tails: pa.Array | None
+    starts: np.ndarray | None
     exact: dict[int, str] = field(default_factory=dict)
     _plain: list[str] = field(default_factory=list)
 
     @property
     def robots(self) -> np.ndarray:
         """Rows that may be the URL of a robots.txt."""
-        return pc.fill_null(pc.ends_with(self.urls, "/robots.txt"), False).to_numpy(zero_copy_only=False)
+        return pc.ends_with(self.urls, "/robots.txt").fill_null(_NO).to_numpy(zero_copy_only=False)
 
     def url(self, row: int) -> str:
         """The URL of a row as it is judged."""
@@ -57,6 +60,8 @@ class Located:
 
     def targets(self, rows: np.ndarray) -> list[str]:
         """The match targets of rows whose origin is known, in that order."""
+        if self.tails is None:
+            return [match_target(self.url(row)) for row in rows.tolist()]
         if not self._plain:
             self._plain.extend(self.tails.to_pylist())
         plain = self._plain
@@ -66,41 +71,88 @@ class Located:
         return found
 
 
-def locate(column: pa.Array | pa.ChunkedArray) -> Located:
+def locate(column: pa.Array | pa.ChunkedArray, kernel: ModuleType | None = None) -> Located:
     """Find the origin of every URL of a column.
 
     Args:
         column: of strings or of bytes; a row may be null, not UTF-8, or anything else but a URL.
+        kernel: the compiled tier, where it is to be used.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     urls, exact = _as_text(column)
+    finder = _Finder()
+    if kernel is None:
+        return _located(urls, exact, finder)
+    codes, starts = np.empty(len(urls), np.int32), np.empty(len(urls), np.int32)
+    names = kernel.locate(*buffers(urls), codes, starts, MAX_URL_LENGTH)
+    answers = np.array([*(finder.prefix(_three(name)) for name in names), _ASK], np.int32)
+    codes = answers[codes]
+    if urls.null_count:
+        missing = urls.is_null().to_numpy(zero_copy_only=False)
+        codes[missing] = NOWHERE
+        starts[missing] = NO_START
+    asked = np.flatnonzero(codes == _ASK)
+    if asked.size:
+        _alone(urls, exact, finder, asked, codes)
+        starts[asked] = NO_START
+    return Located(urls, codes, finder.origins, starts == NO_START, None, starts, exact)
+
+
+NO_START = -1
+"""What stands for the place of the third slash in a row that is odd."""
+
+
+def buffers(urls: pa.Array) -> tuple[object, np.ndarray]:
+    """The bytes of a column of strings, and where each begins and the last ends."""
+    _, offsets, data = urls.buffers()
+    places = np.frombuffer(offsets, np.int32)[urls.offset : urls.offset + len(urls) + 1] if offsets else _NO_PLACES
+    return (data if data is not None else b""), places
+
+
+_NO_PLACES = np.zeros(1, np.int32)
+
+
+def _three(name: str) -> tuple[str, str, str]:
+    scheme, empty, authority = name.split("/", 2)
+    return scheme, empty, authority
+
+
+def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
+    """The same by Arrow alone."""
     cut = pc.split_pattern(urls, "/", max_splits=3)
     offsets = cut.offsets.to_numpy()
     parts, counts = cut.values, np.diff(offsets)
     regular = counts >= 3
-    starts = np.where(regular, offsets[:-1], 0)
     tails = parts.take(pa.array(offsets[1:] - 1, mask=counts != 4)).fill_null("")
     codes = np.full(len(urls), NOWHERE, np.int32)
-    finder = _Finder()
     doubtful = ~regular
     if regular.any():
         rows = np.flatnonzero(regular)
-        keys = [_encoded(parts.take(pa.array(starts[rows] + place))) for place in (0, 1, 2)]
+        starts = offsets[:-1][rows]
+        keys = [_encoded(parts.take(pa.array(starts + place))) for place in (0, 1, 2)]
         combined, inverse = np.unique(_combined(keys), return_inverse=True)
         answers = np.array([finder.prefix(key) for key in _texts(combined, keys)], np.int32)
         codes[rows] = answers[inverse]
         doubtful = doubtful | (codes == _ASK)
     lengths = pc.fill_null(pc.utf8_length(urls), 0).to_numpy(zero_copy_only=False)
     doubtful |= lengths > MAX_URL_LENGTH
-    odd = pc.fill_null(pc.match_substring_regex(urls, _ODD), False).to_numpy(zero_copy_only=False)
+    odd = pc.match_substring_regex(urls, _ODD).fill_null(_NO).to_numpy(zero_copy_only=False)
     odd = odd | (counts < 4) | doubtful
-    for row in np.flatnonzero(doubtful):
-        text = exact.get(int(row)) or urls[int(row)].as_py()
+    _alone(urls, exact, finder, np.flatnonzero(doubtful), codes)
+    return Located(urls, codes, finder.origins, odd, tails, None, exact)
+
+
+_NO = pa.scalar(value=False)
+
+
+def _alone(urls: pa.Array, exact: dict[int, str], finder: _Finder, rows: np.ndarray, codes: np.ndarray) -> None:
+    """Ask about rows one by one."""
+    for row in rows.tolist():
+        text = exact.get(row) or urls[row].as_py()
         codes[row], judged = finder.alone(text)
         if judged is not None:
-            exact[int(row)] = judged
-    return Located(urls, codes, finder.origins, odd, tails, exact)
+            exact[row] = judged
 
 
 _ASK = -2

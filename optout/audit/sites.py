@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optout import engine
+from optout.audit.flat import flatten
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import Outcomes, outcome_of
 from optout.audit.second import NONE, doubts_about, reads_alike
@@ -56,6 +58,7 @@ class Site:
         self._numbers: list[int] = []
         self._dissents: dict[int, int] = {}
         self._forbids: tuple[Callable[[str], bool], ...] | None = None
+        self._flat: Any = None
         self.constant = self.matcher.constant and not self._doubts.patterns
 
     def compiled(self) -> CompiledOrigin:
@@ -96,6 +99,37 @@ class Site:
             places = [at for at, one in enumerate(combinations) if one in doubtful or at in odd]
             self._ask(located, rows, places, combinations, numbers)
         return np.array(numbers, np.int32)
+
+    def judge_target(self, target: str, url: str) -> int:
+        """The number of the outcome of one URL whose target is odd."""
+        combination = self.matcher.match(target)
+        number = self.outcome(combination)
+        if self._doubts.never or self._view.outcomes.all[number].access is not Effect.PERMIT:
+            return number
+        if reads_alike(target) and self.matcher.keys[combination][-1] == NO_MATCH:
+            return number
+        return self._second_outcome(url, combination, number)
+
+    def flat(self, kernel: ModuleType) -> Any:  # noqa: ANN401 - a type of the compiled tier
+        """The matcher in the form of the compiled tier; made once."""
+        if self._flat is None:
+            self._flat = kernel.Matcher(flatten(self.matcher))
+        return self._flat
+
+    def resolve(self, number: int, url: Callable[[], str]) -> int:
+        """The number of an outcome that the compiled tier does not know yet, or must not know alone.
+
+        Args:
+            number: of the combination, by its own count.
+            url: gives the URL of the row.
+        """
+        key = self._flat.key(number)
+        combination = self.matcher.number(key)
+        outcome = self.outcome(combination)
+        if self._doubts.never or key[-1] == NO_MATCH or self._view.outcomes.all[outcome].access is not Effect.PERMIT:
+            self._flat.put(number, outcome)
+            return outcome
+        return self._second_outcome(url(), combination, outcome)
 
     def _ask(
         self, located: Located, rows: np.ndarray, places: Iterable[int], combinations: list[int], numbers: list[int]

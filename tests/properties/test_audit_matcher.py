@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from optout import engine
-from optout.audit.judge import AsOf, Judge, Reading
+from optout.audit.flat import flatten
+from optout.audit.judge import KERNEL, AsOf, Judge, Reading
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import outcome_of
 from optout.identity import Identity
@@ -24,10 +27,13 @@ _TARGETS = st.lists(st.sampled_from(["/", "a", "b", "ab", "?", "=", "%20", "robo
 def test_the_matcher_answers_for_every_table_as_the_table_itself_does(tables, targets):
     patterns = [[Pattern(text) for text in table] for table in tables]
     matcher = Matcher(patterns)
+    flat = KERNEL and KERNEL.Matcher(flatten(matcher))
     for parts in targets:
         target = "/" + "".join(parts)
         expected = tuple(PatternTable(table).first(target) for table in patterns)
         assert matcher.keys[matcher.match(target)] == expected
+        if KERNEL is not None:
+            assert flat.key(flat.match(target)) == expected
 
 
 @given(_TABLES)
@@ -87,7 +93,23 @@ def test_judging_a_column_is_deciding_on_each_url(groups, urls, name):
     )
     exchanges = (Exchange("https://example.com/robots.txt", "/robots.txt", 200, (), text.encode()),)
     policy, identity = shipped(name), Identity("ExampleBot")
-    judge = Judge(OneOrigin(exchanges), [Reading("own", policy, retroactive=False)], identity, AsOf())
-    judged = judge.judge(pa.array(urls))
-    for url, number in zip(urls, judged.numbers[0], strict=True):
-        assert judge.outcomes.all[number] == outcome_of(engine.decide(exchanges, url, policy, identity), policy)
+    expected = [outcome_of(engine.decide(exchanges, url, policy, identity), policy) for url in urls]
+    for kernel in {None, KERNEL}:
+        judge = Judge(OneOrigin(exchanges), [Reading("own", policy, retroactive=False)], identity, AsOf(), kernel)
+        for _ in range(2):
+            judged = judge.judge(pa.array(urls))
+            assert [judge.outcomes.all[number] for number in judged.numbers[0]] == expected
+
+
+@given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255))
+def test_a_damaged_flat_form_is_refused_or_harmless(junk, place, byte):
+    if KERNEL is None:
+        return
+    whole = flatten(Matcher([[Pattern("/a*b"), Pattern("/c$"), Pattern("/")], [Pattern("/x*y$")]]))
+    broken = bytearray(whole)
+    broken[place % len(whole)] = byte
+    for data in (junk, bytes(broken), whole[: place % len(whole)]):
+        with suppress(ValueError):
+            matcher = KERNEL.Matcher(data)
+            for target in ("/", "/ab", "/c", "/xzy"):
+                matcher.key(matcher.match(target))
