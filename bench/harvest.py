@@ -307,7 +307,7 @@ def main() -> int:
                 figures, wrong = compare(
                     [host(number) for number in range(300 if quick else 2_000)], 3 if quick else 5, folder
                 )
-                more, trouble = mixture(400 if quick else 10_000, folder)
+                more, trouble = mixture(400 if quick else 4_000, folder)
             finally:
                 server.terminate()
     return report(figures | more, wrong + trouble)
