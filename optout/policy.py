@@ -148,9 +148,9 @@ class Policy:
         effects: the effect of each state of a considered purpose.
         considers: per decided purpose, the purposes whose states bear on it.
         unreachable: effect where a carrier other than robots.txt could not be reached.
-        not_consulted: effect where a carrier was not looked at.
+        not_consulted: effect where a carrier other than robots.txt was not looked at.
         unreadable: effect where a file has metadata that could not be read.
-        unknown: effect where an audit knows nothing about an origin.
+        unknown: effect where nothing is known about an origin, or robots.txt was not looked at.
         honour: the lenient readings that count.
         layers: how the layers of a superseding protocol relate.
         second_reader: what a dissenting second reading of robots.txt does.

@@ -91,6 +91,7 @@ def policy() -> str:
             "second_reader": lambda found: found.second_reader,
             "named_agents": lambda found: found.named_agents,
             "unreachable": lambda found: found.unreachable,
+            "not_consulted": lambda found: found.not_consulted,
             "unreadable": lambda found: found.unreadable,
             "unknown": lambda found: found.unknown,
             "robots_limit": lambda found: found.robots_limit,

@@ -135,22 +135,27 @@ def _gap(ground: Ground) -> tuple[Effect, str] | None:
 
     An unreachable robots.txt is not here: its protocol states complete disallow by itself.
     """
-    effects = {
-        Availability.UNREACHABLE: ground.policy.unreachable,
-        Availability.NOT_CONSULTED: ground.policy.not_consulted,
-    }
     gaps = [
-        (ground.policy.unreadable if carrier == ASSET else effects[availability], f"coverage.{availability}:{carrier}")
+        (_gap_effect(carrier, availability, ground.policy), f"coverage.{availability}:{carrier}")
         for carrier, availability in ground.coverage.carriers
-        if availability in effects
+        if availability in {Availability.UNREACHABLE, Availability.NOT_CONSULTED}
     ]
     return max(gaps, key=lambda gap: STRICTNESS[gap[0]], default=None)
+
+
+def _gap_effect(carrier: str, availability: Availability, policy: Policy) -> Effect:
+    if carrier == ASSET:
+        return policy.unreadable
+    if availability is Availability.UNREACHABLE:
+        return policy.unreachable
+    # Without robots.txt, which the Code of Practice mandates, an origin is as good as unknown.
+    return policy.unknown if carrier == ROBOTS_ROLE else policy.not_consulted
 
 
 def _access_by_coverage(ground: Ground) -> Effect:
     """Without a robots.txt exchange nobody knows whether we may fetch."""
     looked = ground.coverage.of(ROBOTS_ROLE) is not Availability.NOT_CONSULTED
-    return Effect.PERMIT if looked else ground.policy.not_consulted
+    return Effect.PERMIT if looked else ground.policy.unknown
 
 
 def signals_of(winner: Winner) -> Iterable[Signal]:
