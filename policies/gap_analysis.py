@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from policies.claims import Claim, Standing, claims
 from policies.document import Block, Document, Fields, Heading, Missing, Paragraph, Source, SourceKind, Table
 from policies.facts import known
+from policies.findings import Finding, Requirement, Status
+from policies.oscal import assessment_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,15 +23,6 @@ if TYPE_CHECKING:
     from policies.facts import Facts
 
 WATCH = "watch"
-
-
-class Status(StrEnum):
-    """How an obligation stands."""
-
-    MET = "met"
-    PARTLY = "partly"
-    NOT_MET = "not met"
-    NOT_EVIDENCED = "not evidenced"
 
 
 class _Check(StrEnum):
@@ -42,47 +35,12 @@ class _Check(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
-    """One obligation; the fields are those of `requirements.toml`."""
-
-    name: str
-    title: str
-    source: str
-    control: str
-    evidence: str
-    mend: str
-    claims: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    declared: tuple[str, ...] = ()
-    audits: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Watched:
     """Something in the law that moves, and the day by which to look again."""
 
     name: str
     what: str
     due: date
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """An obligation with its status.
-
-    Attributes:
-        requirement: the obligation.
-        status: how it stands.
-        reasons: why, one line for each check.
-        sources: where that can be seen.
-        missing: the facts that are missing.
-    """
-
-    requirement: Requirement
-    status: Status
-    reasons: tuple[str, ...]
-    sources: tuple[Source, ...]
-    missing: tuple[Missing, ...]
 
 
 @cache
@@ -188,10 +146,9 @@ def gap_analysis(facts: Facts, observed: Observed) -> Document:
         blocks += _blocks(finding)
     blocks += [Heading("What to watch"), _watch(observed)]
     data = {"findings": [_json(finding) for finding in found]}
-    return Document(
-        "gap-analysis", "Gap analysis against the Copyright Chapter and the law", tuple(blocks), data, observed.dated,
-        "gaps",
-    )  # fmt: skip
+    forms = {".oscal.json": assessment_results(found, facts, observed)} if observed.sound else {}
+    title = "Gap analysis against the Copyright Chapter and the law"
+    return Document("gap-analysis", title, tuple(blocks), data, observed.dated, "gaps", forms=forms)
 
 
 def _whose(facts: Facts) -> Paragraph:

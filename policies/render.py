@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
+OWN_FORMS = (".oscal.json", ".croissant.json")
+"""Forms of JSON that only some documents have; asking another for one is an error."""
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
 _LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=[\s=-]|\Z)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
@@ -50,14 +54,17 @@ def render(document: Document, suffix: str) -> bytes:
     """The bytes of a document.
 
     Args:
-        suffix: `.md`, `.html`, `.docx`, `.json` or `.csv`.
+        suffix: `.md`, `.html`, `.docx`, `.json`, `.csv`, or one of the document's own forms.
 
     Raises:
         RenderError: there is no such form, or the document has no table for `.csv`.
     """
+    if suffix.lower() in document.forms:
+        return _json_bytes(document.forms[suffix.lower()])
     found = FORMS.get(suffix.lower())
     if found is None:
-        raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {', '.join(FORMS)}")
+        forms = ", ".join((*FORMS, *document.forms))
+        raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {forms}")
     return found(document)
 
 
@@ -154,9 +161,17 @@ def json_text(document: Document) -> bytes:
         "data": document.data, "missing": [_plain(fact) for fact in document.missing],
         "blocks": [_plain(block) for block in document.blocks],
     }  # fmt: skip
-    return (json.dumps(whole, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n").encode(
-        errors="backslashreplace"
-    )
+    return _json_bytes(whole)
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+    return f"{text}\n".encode(errors="backslashreplace")
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name that says in which form a document goes into it."""
+    return next((suffix for suffix in OWN_FORMS if name.lower().endswith(suffix)), Path(name).suffix)
 
 
 def _plain(part: object) -> Any:  # noqa: ANN401 - JSON

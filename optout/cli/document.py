@@ -55,7 +55,11 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "--audit", type=Path, action="append", default=[], metavar="OUT", help="an audit's output; may be repeated"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=".md, .html, .docx, .json or .csv (default: Markdown to stdout)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".md, .html, .docx, .json, .csv; gap analysis: .oscal.json; datasets: .croissant.json "
+        "(default: Markdown to stdout)",
     )
     parser.add_argument("--strict", action="store_true", help="fail with the list when a fact is missing")
     parser.set_defaults(run=run)
@@ -92,7 +96,7 @@ def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> 
 
 
 def _write(document: Document, arguments: Namespace) -> int:
-    from policies.render import render
+    from policies.render import render, suffix_of
 
     missing = document.missing
     if arguments.strict and missing:
@@ -100,7 +104,7 @@ def _write(document: Document, arguments: Namespace) -> int:
         for fact in missing:
             print(f"  {fact.fact}: {fact.ask}", file=sys.stderr)
         return NO
-    data = render(document, arguments.out.suffix if arguments.out else ".md")
+    data = render(document, suffix_of(arguments.out.name) if arguments.out else ".md")
     if arguments.out is None:
         sys.stdout.write(data.decode())
         return DONE
