@@ -59,7 +59,7 @@ class Account:
             IgnoreRequest: it cannot be logged.
         """
         try:
-            self._ledger.add({**outcome.row, "url": url, "stage": stage, "t": _now(), "fetch": fetch})
+            self._ledger.add(outcome.form.line(fetch, stage, _now(), url))
         except EvidenceError as fault:
             raise IgnoreRequest(str(fault)) from fault
         for counter in outcome.counters:
@@ -75,7 +75,7 @@ class Account:
         Raises:
             EvidenceError: it cannot be logged.
         """
-        fetch = {"done": True, "record": record, "sha256": digest}
+        fetch: dict[str, JSON] = {"done": True, "record": record, "sha256": digest}
         self._ledger.add(
             {"v": VERSION, "kind": KEPT, "t": _now(), "host": host_of(url), "url": url, "stage": KEPT, "fetch": fetch}
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from crawler.outcome import Outcome
     from optout.engine import Read
     from optout.evidence.canonical import JSON
+    from optout.urls import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ UNWRITABLE = "evidence-unwritable"
 """The reason for which a spider is closed when its evidence cannot be written."""
 
 _AGENT_LOOKED_AT = 16
+_AUTHORITY_AFTER = len("https://")
 _NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
 
@@ -91,11 +94,12 @@ class Guard:
         self._ledger = Ledger(chosen, self._stop)
         self._account = Account(self._ledger, crawler)
         self._fetcher = SignalFetcher(crawler, chosen.limits)
-        judge = Judge(chosen.policy, chosen.identity, self._ledger.identity)
+        judge = Judge(chosen.policy, chosen.identity, self._ledger.identity, chosen.node)
         self._origins = Origins(chosen, self._fetcher, self._ledger, judge, self._account.count)
         self._passes: WeakKeyDictionary[Request, Pass] = WeakKeyDictionary()
         self._cleared: WeakKeyDictionary[Response, None] = WeakKeyDictionary()
         self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
+        self._lists = chosen.lists if chosen.lists.descriptions else None
         self._screen = Screen(chosen.policy)
         self._agents: set[bytes] = set()
         self._sent = 0
@@ -116,25 +120,37 @@ class Guard:
             OptedOut: it may not.
             IgnoreRequest: nothing can be decided, or logged.
         """
-        given = await self._decide(request.url, request)
+        given = self._at_once(request.url) or await self._decide(request.url, request)
         if not given.outcome.proceeds:
             self._account.record(given.url, REQUEST, given.outcome, _NOT_FETCHED)
             raise OptedOut(given.url, given.outcome)
         self._passes[request] = given
         return given
 
+    def _at_once(self, url: str) -> Pass | None:
+        """Decide on a URL whose origin's signals are at hand, and on which no list need be asked: nearly every one."""
+        if self._lists is not None:
+            return None
+        site = self._origins.known(self._origin(url))
+        return None if site is None else Pass(url, site, site.decide(url))
+
     async def _decide(self, url: str, request: Request) -> Pass:
+        origin = self._origin(url)
+        listed = () if self._lists is None else self._lists.consult_url(url)
+        site = self._origins.known(origin) or self._origins.settled(listed, url)
+        return self._given(url, site or await self._origins.site(origin, request), listed)
+
+    def _origin(self, url: str) -> Origin:
+        """The origin of a URL, while what is decided on it can still be logged."""
         try:
             self._ledger.check()
-            origin = origin_of(url)
+            slash = url.find("/", _AUTHORITY_AFTER)
+            return origin_of(url) if slash < 0 else _origin_before(url[:slash])
         except EvidenceError as fault:
             raise IgnoreRequest(str(fault)) from fault
         except MalformedUrl as fault:
             self._account.count("reason/url.malformed")
             raise IgnoreRequest(str(fault)) from fault
-        listed = self.options.lists.consult_url(url)
-        site = self._origins.known(origin) or self._origins.settled(listed, url)
-        return self._given(url, site or await self._origins.site(origin, request), listed)
 
     def _given(self, url: str, site: Site, listed: tuple[Exchange, ...]) -> Pass:
         """What the origin says of a URL, and what lists say of it."""
@@ -262,7 +278,7 @@ class Guard:
         self, response: Response, given: Pass, page: Exchange | None, documents: tuple[Exchange, ...] = ()
     ) -> None:
         """Decide again where the page speaks, or its content is on a list."""
-        listed = self.options.lists.consult_body(response.body)
+        listed = () if self._lists is None else self._lists.consult_body(response.body)
         if page is None and not listed:
             return
         closer = (*given.listed, *documents, *listed)
@@ -332,7 +348,7 @@ class Guard:
         if site is None:
             self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
-        given = self._given(response.url, site, self.options.lists.consult_url(response.url))
+        given = self._given(response.url, site, () if self._lists is None else self._lists.consult_url(response.url))
         page = self._exchange(response) if self._screen.finds(response) else None
         self._look_closer(response, given, page)
         self._let_on(response, given, page)
@@ -398,6 +414,12 @@ def guard_of(crawler: Crawler) -> Guard:
     if holder is None:
         raise OptoutError("the add-on is not switched on", mend='add "crawler.addon.OptOutAddon" to ADDONS')
     return holder.guard
+
+
+@lru_cache(maxsize=4_096)
+def _origin_before(text: str) -> Origin:
+    """The origin of every URL that begins with this text and goes on with a slash."""
+    return origin_of(text)
 
 
 def _one(page: Exchange | None) -> tuple[Exchange, ...]:

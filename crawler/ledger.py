@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scrapy.utils.asyncio import run_in_thread
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crawler.options import Options
+    from crawler.row_form import Line
     from optout.acquisition.lists import Lists
     from optout.errors import EvidenceError
+    from optout.evidence.canonical import JSON
     from optout.identity import Identity
 
-    # Canonical JSON; some values are fragments of it.
-    Row = Mapping[str, Any]
+    Row = Mapping[str, JSON]
     Exchanges = tuple[Exchange, ...]
 
 
@@ -49,7 +50,7 @@ class Ledger:
         except BaseException:
             self._log.release()
             raise
-        self._groups: Groups[Exchanges | Exchange | Row] = Groups(self._write, on_failure)
+        self._groups: Groups[Exchanges | Exchange | Line | Row] = Groups(self._write, on_failure)
 
     def _put_on_record(self, options: Options) -> str:
         policy, registry, agents = options.policy_texts
@@ -77,8 +78,8 @@ class Ledger:
         self._groups.add(page)
         return identifier_of(page)
 
-    def add(self, row: Row) -> None:
-        """Log a row.
+    def add(self, row: Line | Row) -> None:
+        """Log a row, given as its fields or as what makes its line.
 
         Raises:
             EvidenceError: the disk has refused already.
@@ -114,14 +115,18 @@ class Ledger:
             raise
         await run_in_thread(self._log.close, datetime.now(UTC))
 
-    def _write(self, entries: list[Exchanges | Exchange | Row]) -> None:
+    def _write(self, entries: list[Exchanges | Exchange | Line | Row]) -> None:
+        lines: list[Line] = []
         for entry in entries:
-            if isinstance(entry, tuple):
+            if callable(entry):
+                lines.append(entry)
+            elif isinstance(entry, tuple):
                 self._log.write_set(entry)
             elif isinstance(entry, Exchange):
                 self._log.write(entry)
             else:
-                self._log.add_checked(entry)
+                self._log.add(entry)
+        self._log.add_lines(lines)
         self._log.commit()
         now = datetime.now(UTC)
         if (now - self._ticked_at).total_seconds() >= SEAL_SECONDS:

@@ -45,10 +45,6 @@ class _Dated:
     seen_at: float
     seconds: float
 
-    def is_fresh(self, now: float) -> bool:
-        """Whether it may still be used; a clock that was set back makes it stale."""
-        return 0 <= now - self.seen_at < self.seconds
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site(_Dated):
@@ -95,8 +91,9 @@ class _Recent(Generic[Key, Value]):
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key, now: float) -> Value | None:
+        """The value of a key, if it may still be used; a clock that was set back makes it stale."""
         value = self._values.get(key)
-        if value is None or not value.is_fresh(now):
+        if value is None or not 0 <= now - value.seen_at < value.seconds:
             return None
         self._values.move_to_end(key)
         return value

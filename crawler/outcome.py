@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
 from scrapy.exceptions import IgnoreRequest
 
-from optout.evidence.canonical import encode
+from crawler.row_form import RowForm
 from optout.evidence.rows import VERSION, host_of, signal_fields
 from optout.model import Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optout.evidence.canonical import JSON
     from optout.identity import Identity
     from optout.model import Decision, Signal, Verdict
@@ -39,14 +36,14 @@ class Outcome:
         verdict: what was decided.
         effect: the strictest of access and the crawl's purposes; anything but permit means no.
         reason: the reason code of that effect.
-        row: the fields that every log row on this verdict has.
+        form: what log rows on this verdict share.
         counters: the names of the statistics that count it.
     """
 
     verdict: Verdict
     effect: Effect
     reason: str
-    row: Mapping[str, object]
+    form: RowForm
     counters: tuple[str, ...]
 
     @property
@@ -72,11 +69,13 @@ class Judge:
         policy: the policy in force.
         identity: who we are.
         identity_digest: how the log names the document that says so.
+        node: the writer's name in the log.
     """
 
     policy: Policy
     identity: Identity
     identity_digest: str
+    node: str
 
     def judge(self, verdict: Verdict, url: str, exchanges: str) -> Outcome:
         """Judge a verdict.
@@ -93,11 +92,17 @@ class Judge:
             if _STRICTNESS[decision.effect] >= _STRICTNESS[effect]:
                 effect, reason, decisive = decision.effect, decision.reason, decision.decisive
         grounds = self._grounds(verdict, decisive)
-        judged = {"effect": str(effect), "reason": reason, "host": host_of(url), "exchanges": exchanges}
+        judged: dict[str, JSON] = {
+            "effect": str(effect),
+            "reason": reason,
+            "host": host_of(url),
+            "exchanges": exchanges,
+            "node": self.node,
+        }
         counters = f"optout/effect/{effect}", f"optout/reason/{reason}"
-        return Outcome(verdict, effect, reason, grounds | judged, counters)
+        return Outcome(verdict, effect, reason, RowForm(grounds | judged), counters)
 
-    def _grounds(self, verdict: Verdict, decisive: tuple[Signal, ...]) -> dict[str, object]:
+    def _grounds(self, verdict: Verdict, decisive: tuple[Signal, ...]) -> dict[str, JSON]:
         return {
             "v": VERSION,
             "kind": DECISION,
@@ -107,9 +112,9 @@ class Judge:
             "registry": verdict.digests.registry,
             "identity": self.identity_digest,
             "access": str(verdict.access),
-            "decisions": _fragment({str(decision.purpose): _decision(decision) for decision in verdict.decisions}),
-            "signals": _fragment([_signal(signal) for signal in dict.fromkeys(decisive)]),
-            "coverage": _fragment({carrier: str(found) for carrier, found in verdict.coverage.carriers}),
+            "decisions": {str(decision.purpose): _decision(decision) for decision in verdict.decisions},
+            "signals": [_signal(signal) for signal in dict.fromkeys(decisive)],
+            "coverage": {carrier: str(found) for carrier, found in verdict.coverage.carriers},
         }
 
 
@@ -126,8 +131,3 @@ def _fit(value: JSON) -> JSON:
     if not isinstance(value, str):
         return value
     return value[:_LONGEST_VALUE].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _fragment(value: JSON) -> orjson.Fragment:
-    """Canonical JSON, made once and shared by every row on the same verdict."""
-    return orjson.Fragment(encode(value))

@@ -34,7 +34,8 @@ from optout.evidence.canonical import JSON, decode, encode, encode_checked
 from optout.evidence.files import disk_errors, sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from io import FileIO
     from pathlib import Path
     from typing import BinaryIO
 
@@ -126,6 +127,7 @@ class Journal:
         self._adding, self._writing = threading.Lock(), threading.Lock()
         self._failure: str | None = None
         self._file: BinaryIO | None = None
+        self._head: FileIO | None = None
         self._file_rows = 0
         self._compressor = zstandard.ZstdCompressor(level=3, write_checksum=True, write_content_size=True)
         with disk_errors(directory):
@@ -159,7 +161,7 @@ class Journal:
         Raises:
             EvidenceError: the row has no canonical form, or an earlier commit failed.
         """
-        return self.add_line(lambda seq: encode({**row, "node": self.node, "seq": seq}))
+        return self.add_lines([lambda seq: encode({**row, "node": self.node, "seq": seq})])
 
     def add_checked(self, row: Mapping[str, Any]) -> int:
         """As `add`, for a row that is known to be in the canonical profile; a crawl adds thousands that differ little.
@@ -167,20 +169,22 @@ class Journal:
         Raises:
             EvidenceError: an earlier commit failed.
         """
-        return self.add_line(lambda seq: encode_checked({**row, "node": self.node, "seq": seq}))
+        return self.add_lines([lambda seq: encode_checked({**row, "node": self.node, "seq": seq})])
 
-    def add_line(self, line: Callable[[int], bytes]) -> int:
-        """As `add`, for a row that gives its own canonical bytes, `node` and all, for its sequence number.
+    def add_lines(self, lines: Iterable[Callable[[int], bytes]]) -> int:
+        """As `add`, for rows that give their own canonical bytes, `node` and all, for their sequence numbers.
+
+        Gives the sequence number that the last of them got, or of the last row before where there are none.
 
         Raises:
             EvidenceError: an earlier commit failed.
         """
         with self._adding:
             self._refuse_after_failure()
-            seq = self._next
-            self._buffer.append(line(seq))
-            self._next = seq + 1
-            return seq
+            for line in lines:
+                self._buffer.append(line(self._next))
+                self._next += 1
+            return self._next - 1
 
     def commit(self) -> int:
         """Make every added row durable and give the last sequence number (-1 for an empty journal).
@@ -227,6 +231,8 @@ class Journal:
                 self.commit()
         finally:
             self._end_file()
+            if self._head:
+                self._head.close()
             self._lock.close()
 
     def __enter__(self) -> Self:
@@ -277,8 +283,10 @@ class Journal:
         self._file, self._file_rows = None, 0
 
     def _write_head(self) -> None:
-        with (self.directory / f"{self.node}.head").open("wb", buffering=0) as head:
-            head.write(_head_bytes(self._tip))
+        # The file is kept open and written over, because opening it took a third of a commit; it never gets shorter.
+        if self._head is None:
+            self._head = (self.directory / f"{self.node}.head").open("wb", buffering=0)
+        os.pwrite(self._head.fileno(), _head_bytes(self._tip), 0)
 
     def _recover(self, start: Tip) -> Tip:
         """Read the chain to its end, cut an incomplete last frame, and make ready to append after it."""

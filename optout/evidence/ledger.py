@@ -35,7 +35,7 @@ from optout.evidence.segment import ROWS
 from optout.evidence.warc import SignalArchive, describe, sealed_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
@@ -128,13 +128,13 @@ class EvidenceLog:
         """
         return self.journal.add_checked(row)
 
-    def add_line(self, line: Callable[[int], bytes]) -> int:
-        """As `add`, for a row that gives its own canonical bytes, host and node and all, for its sequence number.
+    def add_lines(self, lines: Iterable[Callable[[int], bytes]]) -> int:
+        """As `add`, for rows that give their own canonical bytes, host and node and all, for their sequence numbers.
 
         Raises:
             EvidenceError: an earlier commit failed.
         """
-        return self.journal.add_line(line)
+        return self.journal.add_lines(lines)
 
     def commit(self) -> int:
         """Make everything durable, exchanges before the rows that name them; give the last sequence number.
@@ -337,7 +337,7 @@ def _sealed_up_to(place: Layout, node: str) -> Tip:
     if head is not None:
         found = index_of(LogReader(place, head.size))
     for _, entry in pending(place):
-        if entry["v"] == SEGMENT and entry["node"] == node:
+        if entry["v"] == SEGMENT and entry["node"] == node and not found.has(entry):
             found.take(entry)
     tip = found.tips.get(node, Tip(0, bytes(32)))
     with disk_errors(place.directory):
