@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from document_samples import FULL_FACTS
 
 from optout.cli import main
 from policies.evidence_facts import AuditFault, read_audit, read_log
+from policies.gap_analysis import watched
 from policies.render import FORMS
 
 
@@ -79,6 +81,27 @@ def test_a_damaged_log_bears_no_statement(crawl, facts_file, tmp_path):
         assert document("copyright-policy", "--facts", facts_file, "--evidence", copy, "--out", out) == 0
     assert json.loads(out.read_text())["data"]["claims"] == []
     assert "does not verify" in told.getvalue()
+
+
+def test_a_policy_version_is_put_on_record(crawl, facts_file, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(crawl / "evidence", copy / "evidence")
+    shutil.copytree(crawl / "signals", copy / "signals")
+    out = tmp_path / "policy.md"
+    before = read_log(copy)
+    assert document("copyright-policy", "--facts", facts_file, "--evidence", copy, "--out", out, "--record", copy) == 0
+    after = read_log(copy)
+    assert after.holds
+    assert after.size == before.size + 1
+    digest = sha256(out.read_bytes()).hexdigest()
+    assert (copy / "evidence" / "documents" / digest).read_bytes() == out.read_bytes()
+    assert document("copyright-policy", "--facts", facts_file, "--record", copy) == 2
+
+
+def test_what_is_overdue_is_said(facts_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("policies.gap_analysis.overdue", lambda _: watched()[:1])
+    assert document("applicability", "--facts", facts_file, "--out", tmp_path / "x.md") == 0
+    assert watched()[0].what in capsys.readouterr().err
 
 
 def test_strict_fails_with_the_list(tmp_path, capsys):

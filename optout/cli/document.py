@@ -61,6 +61,9 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         help=".md, .html, .docx, .json, .csv; gap analysis: .oscal.json; datasets: .croissant.json "
         "(default: Markdown to stdout)",
     )
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="put the written file on record in the log of this directory"
+    )
     parser.add_argument("--strict", action="store_true", help="fail with the list when a fact is missing")
     parser.set_defaults(run=run)
 
@@ -72,6 +75,8 @@ def run(arguments: Namespace) -> int:
         UnreadableInput: there is no document of that name, or the facts file exists already.
         OptoutError: facts or evidence cannot be read.
     """
+    if arguments.record and not arguments.out:
+        raise UnreadableInput("--record needs --out", mend="name the file that is to be put on record")
     if arguments.name == INIT:
         return _init(arguments.facts)
     known = documents()
@@ -81,6 +86,7 @@ def run(arguments: Namespace) -> int:
     if arguments.name not in known:
         names = ", ".join((INIT, *known))
         raise UnreadableInput(f"there is no document {arguments.name!r}", mend=f"name one of {names}")
+    _warn_of_what_is_overdue()
     return _write(_make(known[arguments.name], arguments), arguments)
 
 
@@ -113,9 +119,31 @@ def _write(document: Document, arguments: Namespace) -> int:
         arguments.out.write_bytes(data)
     except OSError as error:
         raise UnreadableInput(f"{arguments.out} cannot be written: {error.strerror or error}") from error
+    if arguments.record:
+        print(f"on record: {_record(document.name, data, arguments.record)}", file=sys.stderr)
     if missing:
         print(f"optout document: {len(missing)} facts are missing; the document names each", file=sys.stderr)
     return DONE
+
+
+def _record(name: str, data: bytes, directory: Path) -> str:
+    """Log a document as in force from now on; the log keeps its bytes and names them by their SHA-256."""
+    from optout.evidence.layout import find
+    from optout.evidence.ledger import EvidenceLog
+
+    place = find(directory).directory
+    log = EvidenceLog(place, node="documents", now=datetime.now(UTC))
+    try:
+        return log.document(name, [data], datetime.now(UTC))
+    finally:
+        log.close(datetime.now(UTC))
+
+
+def _warn_of_what_is_overdue() -> None:
+    from policies.gap_analysis import overdue
+
+    for item in overdue(datetime.now(UTC).date()):
+        print(f"optout document: look again, due {item.due}: {item.what}", file=sys.stderr)
 
 
 def _init(path: Path) -> int:
