@@ -190,7 +190,7 @@ class Document:
         dated: the day it speaks of, ISO 8601; empty where it has none. Never the day of rendering.
         csv: the name of the table that `.csv` writes.
         language: BCP 47.
-        forms: what other formats of JSON make of it, by suffix such as `.oscal.json`.
+        forms: what other formats make of it, by suffix such as `.oscal.json`: JSON, or the bytes themselves.
     """
 
     name: str
@@ -200,7 +200,7 @@ class Document:
     dated: str = ""
     csv: str = ""
     language: str = "en"
-    forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    forms: Mapping[str, Mapping[str, Any] | bytes] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[Missing, ...]:

@@ -59,8 +59,9 @@ def render(document: Document, suffix: str) -> bytes:
     Raises:
         RenderError: there is no such form, or the document has no table for `.csv`.
     """
-    if suffix.lower() in document.forms:
-        return _json_bytes(document.forms[suffix.lower()])
+    own = document.forms.get(suffix.lower())
+    if own is not None:
+        return own if isinstance(own, bytes) else _json_bytes(own)
     found = FORMS.get(suffix.lower())
     if found is None:
         forms = ", ".join((*FORMS, *document.forms))
