@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from optout.model import Exchange
 from optout.policy import Mode
 from optout.signals import PROTOCOLS
 from optout.syntax.encoding import sniff
@@ -12,20 +13,20 @@ from optout.syntax.html_head import read_head
 from optout.syntax.html_search import collect, compile_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scrapy.http import Headers, Response
 
-    from optout.model import Exchange
     from optout.policy import Policy
-    from optout.protocol import Protocol
+    from optout.protocol import PageText, Protocol
 
 
 class Screen:
     """Tells at a glance whether a response can carry a signal; most cannot.
 
     It looks for the header fields and statuses that the protocols of a policy read, and for tags in which one of
-    their words may stand. It never overlooks anything; whatever it takes for a signal is read properly.
+    their words may stand. It overlooks nothing that decides; whatever it takes for a signal is read properly. Text
+    is looked at only where a policy enforces it, because what is only advisory is not worth a look at every page.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -34,14 +35,24 @@ class Screen:
         self._statuses = frozenset().union(*(item.statuses for item in protocols))
         self.words = frozenset().union(*(item.page_words for item in protocols))
         self._compiled = compile_words(self.words)
+        enforced = (item for item in protocols if policy.mode(item.name) is Mode.ENFORCE)
+        self.texts = tuple(text for item in enforced for text in item.texts)
 
     def finds_field(self, headers: Headers) -> bool:
         """Whether one of the header fields is there."""
         return not self._fields.isdisjoint(headers)
 
     def finds(self, response: Response) -> bool:
-        """Whether a header field, the status or a tag may be a signal."""
-        return response.status in self._statuses or self.finds_field(response.headers) or self._finds_tag(response)
+        """Whether a header field, the status, a tag or the text may be a signal."""
+        if response.status in self._statuses or self.finds_field(response.headers) or self._finds_tag(response):
+            return True
+        return bool(self.texts) and self._finds_text(response)
+
+    def _finds_text(self, response: Response) -> bool:
+        content_type = response.headers.get(b"Content-Type")
+        headers = () if content_type is None else (("Content-Type", content_type.decode("latin-1")),)
+        page = Exchange(response.url, status=response.status, headers=headers, body=response.body)
+        return any(text.extent(page) for text in self.texts)
 
     def _finds_tag(self, response: Response) -> bool:
         body = response.body
@@ -53,8 +64,8 @@ class Screen:
         return form.opaque or bool(self._compiled.candidates(body, collect(body)))
 
 
-def excerpt(page: Exchange, words: frozenset[bytes]) -> Exchange:
-    """A page up to the end of its last element that speaks; of a page that speaks only in its headers, no body.
+def excerpt(page: Exchange, words: frozenset[bytes], texts: Sequence[PageText] = ()) -> Exchange:
+    """A page up to the end of its last element or text that speaks; of one that speaks only in its headers, no body.
 
     That is enough to repeat the decision, and no more of the work than that.
     """
@@ -66,6 +77,7 @@ def excerpt(page: Exchange, words: frozenset[bytes]) -> Exchange:
         lower = page.body.lower()
         ends += [lower.find(b"</script", script.offset) for script in head.scripts]
     end = len(page.body) if -1 in ends else max(ends, default=-1) + 1
+    end = max(end, *(text.extent(page) for text in texts)) if texts else end
     return replace(page, body=page.body[:end], truncated=page.truncated or end < len(page.body))
 
 

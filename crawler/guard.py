@@ -299,7 +299,7 @@ class Guard:
         """What became of a request, for its row; `page` is archived where it has contributed to the decision."""
         fetch: dict[str, JSON] = {"done": "cached" not in response.flags, "status": response.status}
         if page is not None:
-            fetch["rec"] = self._keep_page(excerpt(page, self._screen.words))
+            fetch["rec"] = self._keep_page(excerpt(page, self._screen.words, self._screen.texts))
         return fetch
 
     def _keep(self, exchanges: tuple[Exchange, ...]) -> str:

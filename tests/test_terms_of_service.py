@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_for_tests import shipped, variant
+from scrapy.http import HtmlResponse
 
+from crawler.carriers import Screen, excerpt
 from optout import engine
 from optout.identity import Identity
 from optout.model import Effect, Exchange, Purpose, State, Strength
@@ -129,6 +131,18 @@ def test_reserving_prose_decides():
 
 def test_ignored_prose_is_not_read():
     assert decide(variant("literal", ('prose = "advisory"', 'prose = "ignore"'))).signals == ()
+
+
+def test_a_crawl_looks_at_text_where_it_decides_and_keeps_what_was_read():
+    body = f"<p>{CLAUSE}</p>" + "<p>The end.</p>" * 2_000
+    response = HtmlResponse("https://example.com/terms", body=body.encode(), headers={"Content-Type": "text/html"})
+    assert not Screen(shipped("eu-gpai")).finds(response)
+    screen = Screen(variant("eu-gpai", ('prose = "advisory"', 'prose = "reserve"')))
+    assert screen.finds(response)
+    whole = page(body)
+    kept = excerpt(whole, screen.words, screen.texts)
+    assert len(kept.body) < len(whole.body)
+    assert terms.read(kept) == terms.read(whole)
 
 
 def test_prose_never_permits():

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optout.engine.overall import overall
-from optout.model import Effect, Purpose, Scope, State
+from optout.model import Effect, Purpose, Scope, State, Strength
 from optout.signals import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def print_verdict(console: Console, verdict: Verdict, purposes: Sequence[Purpose
     rest = [signal for signal in verdict.signals if signal not in decisive]
     if rest:
         console.print(_signals("Other signals", rest))
-    offers = dict.fromkeys(condition for signal in verdict.signals for condition in signal.conditions)
+    asking = (signal for signal in verdict.signals if signal.strength is not Strength.ADVISORY)
+    offers = dict.fromkeys(condition for signal in asking for condition in signal.conditions)
     if offers:
         console.print(_pairs("Offer: what the rightsholder asks in return", offers))
     if verdict.problems:
