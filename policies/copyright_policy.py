@@ -101,6 +101,8 @@ def behaviour(found: Sequence[Claim], observed: Observed) -> Iterator[Block]:
     if not observed.sound:
         yield _NO_LOG
         return
+    if not found:
+        yield Paragraph("Policy and log bear out no statement on this.")
     heads = {
         Standing.SHOWN: "What the policy in force says and the log shows:",
         Standing.CONFIGURED: "What is configured, and the log cannot show or has no case of:",
@@ -255,13 +257,16 @@ def _retention(facts: Facts) -> Iterator[Block]:
     if isinstance(datasets, Missing):
         yield datasets
         return
-    names = ("name", "kind", "legal_basis", "reservations", "retention_days")
+    names = ("name", "kind", "legal_basis", "retention_days")
     rows = tuple(
-        tuple(_text(known(dataset, name, f"datasets[{number}]")) for name in names)
+        (
+            *(_text(known(dataset, name, f"datasets[{number}]")) for name in names),
+            dataset.reservations or "Not stated",
+        )
         for number, dataset in enumerate(datasets)
     )
     if rows:
-        heads = ("Dataset", "Kind", "Legal basis", "Opt-outs honoured by its maker", "Deleted after days")
+        heads = ("Dataset", "Kind", "Legal basis", "Deleted after days", "Opt-outs honoured by its maker")
         yield Table("Datasets, as declared", heads, rows, (facts.pointer("datasets"),), "datasets")
     else:
         yield Paragraph("The provider declares that it uses no other dataset.", (facts.pointer("datasets = []"),))

@@ -383,7 +383,7 @@ def _identities(rows: Iterable[Rows], document: Callable[[str], Sequence[bytes]]
 
 
 def _lists(place: Layout) -> tuple[Mapping[str, Any], ...]:
-    """The lists of sites that were put on record; their file is the only one that is a JSON list of objects."""
+    """The lists of sites that were put on record, in the only file that is a list of such objects."""
     found: list[Mapping[str, Any]] = []
     for path in sorted(place.documents.glob("*")) if place.documents.is_dir() else ():
         data = path.read_bytes()
@@ -392,7 +392,9 @@ def _lists(place: Layout) -> tuple[Mapping[str, Any], ...]:
                 said = json.loads(data)
             except ValueError:
                 continue
-            found += [entry for entry in said if isinstance(entry, dict)]
+            found += [
+                entry for entry in said if isinstance(entry, dict) and entry.keys() >= {"name", "issuer", "basis"}
+            ]
     return tuple(found)
 
 

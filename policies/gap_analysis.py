@@ -141,7 +141,7 @@ def _gaps(facts: Facts, key: str) -> Iterator[Missing]:
 def gap_analysis(facts: Facts, observed: Observed) -> Document:
     """The analysis; who has not signed compares the same measures with the Code's."""
     found = findings(facts, observed)
-    blocks: list[Block] = [_whose(facts), _overview(found)]
+    blocks: list[Block] = [_whose(facts), _overview(found), Heading("One by one")]
     for finding in found:
         blocks += _blocks(finding)
     blocks += [Heading("What to watch"), _watch(observed)]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
+from document_samples import FULL_FACTS
 from docx import Document as Word
 
+from policies import facts
+from policies.applicability import applicability
+from policies.copyright_policy import copyright_policy, public_summary
+from policies.datasets import datasets
 from policies.document import (
     LONGEST,
     Bullets,
@@ -28,6 +35,8 @@ from policies.document import (
     Ticks,
     visible,
 )
+from policies.evidence_facts import Observed
+from policies.gap_analysis import gap_analysis
 from policies.render import FORMS, RenderError, render
 
 HOSTILE = [
@@ -181,3 +190,12 @@ def test_the_page_needs_nothing_else():
     assert "<th scope=" in page
     assert "<caption>" in page
     assert "@media print" in page
+
+
+@pytest.mark.parametrize("make", [copyright_policy, public_summary, gap_analysis, applicability, datasets])
+def test_no_document_skips_a_level_of_headings(make):
+    page = render(make(facts.parse(FULL_FACTS.encode()), Observed()), ".html").decode()
+    levels = [int(level) for level in re.findall(r"<h([1-6])>", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))

@@ -221,3 +221,22 @@ def test_the_public_summary_has_shown_claims_only():
     assert {claim["standing"] for claim in document.data["claims"]} == {"shown"}
     assert "fetched again after" not in markdown(document).decode()
     assert "fetched again after" in markdown(copyright_policy(facts.parse(b""), observed(everything()))).decode()
+
+
+def test_an_optional_fact_is_not_missing():
+    given = b"""
+[[datasets]]
+name = "d"
+kind = "public"
+legal_basis = "art-4"
+retention_days = 3
+"""
+    found = {missing.fact for missing in copyright_policy(facts.parse(given), observed(everything())).missing}
+    assert not any(fact.startswith("datasets") for fact in found)
+
+
+def test_a_measure_without_a_claim_says_so():
+    usual = a_policy()
+    lost = a_log(usual, rows(usual), policies={})
+    page = markdown(copyright_policy(facts.parse(b""), observed(lost))).decode()
+    assert page.count("bear out no statement") == 3
