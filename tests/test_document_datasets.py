@@ -74,6 +74,7 @@ def test_croissant_describes_one_dataset():
         render(made(text=ONE + ONE), ".croissant.json")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib, which it uses
 def test_mlcroissant_reads_it(tmp_path):
     mlc = pytest.importorskip("mlcroissant", reason="needs the extra interop")
     path = tmp_path / "card.json"
