@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optout.evidence.checks import Evidence
+    from optout.evidence.keystore import TreeHead
     from optout.evidence.note import VerifierKey
     from optout.evidence.report import Step
 
@@ -73,8 +74,8 @@ def signatures(evidence: Evidence, step: Step) -> None:
         evidence.opened = checkpoints.open_note(data, dict.fromkeys([*evidence.keys, *named]))
     except FileNotFoundError:
         signed = evidence.store.signed() if evidence.store.directory.exists() else None
-        if signed is not None and signed.size == 0:
-            step.gap("the log has not signed anything yet")
+        if signed is not None and _is_there(evidence, signed):
+            step.gap("checkpoint: the log has not signed anything yet, or its first signature was cut short")
         else:
             step.fault("checkpoint", "", "the file is missing")
         return
@@ -309,6 +310,14 @@ def _all_log_keys(evidence: Evidence) -> list[VerifierKey]:
     return [parse_verifier(text) for _, entry in evidence.of_type(ROTATION) for text in [*entry["old"], *entry["new"]]]
 
 
+def _is_there(evidence: Evidence, head: TreeHead) -> bool:
+    """Whether the tiles hold this tree, signed or not."""
+    try:
+        return LogReader(evidence.layout, head.size).root() == head.root
+    except EvidenceError:
+        return False
+
+
 def _signer_memory(evidence: Evidence, step: Step) -> None:
     store = evidence.store
     if not store.directory.exists() or evidence.opened is None or evidence.reader is None:
@@ -317,6 +326,8 @@ def _signer_memory(evidence: Evidence, step: Step) -> None:
     step.checked += 1
     if signed is None:
         step.fault("private/signed.json", "", "the signer's memory is missing")
+    elif signed.size > newest.size and _is_there(evidence, signed):
+        step.gap(f"checkpoint: the signature at size {signed.size} was cut short; who opens the log next repeats it")
     elif signed.size > newest.size:
         step.fault("checkpoint", "", f"the log was rolled back: private/signed.json says size {signed.size}")
     elif (signed.size, signed.root) != (newest.size, newest.root):
