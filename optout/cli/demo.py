@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from crawler.report import Report, Tally
 
 _MARK = ".optout-demo"
+DOCUMENTS = (
+    "copyright-policy",
+    "public-summary",
+    "training-summary",
+    "crawler-page",
+    "gap-analysis",
+    "evidence-report",
+    "applicability",
+)
 _SIGNAL_FILES = ("/robots.txt", "/ai.txt", "/trust.txt", "/.well-known/")
 _STAGES = {"request": "before the request", "headers": "after the headers", "page": "after the body"}
 
@@ -53,7 +63,10 @@ def run(arguments: Namespace) -> int:
     held = _show_crawl(console, report, origins)
     held &= _show_order(console, origins)
     held &= _show_evidence(console, arguments.out)
-    console.print(f"\nEverything is in {arguments.out}/: pages, signals, evidence and report.json.", markup=False)
+    held &= _show_documents(console, arguments.out)
+    console.print(
+        f"\nEverything is in {arguments.out}/: pages, signals, evidence, documents and report.json.", markup=False
+    )
     return DONE if held else NO
 
 
@@ -162,6 +175,24 @@ def _show_evidence(console: Console, directory: Path) -> bool:
     console.print(f"flipped: {place}", markup=False)
     tampered = main(["evidence", "verify", str(copy)])
     return whole == DONE and tampered == NO
+
+
+def _show_documents(console: Console, directory: Path) -> bool:
+    """Make the documents that the law asks for from the crawl's own evidence, and say where they are."""
+    _heading(console, "7. The compliance officer's documents are made from this evidence")
+    folder = directory / "documents"
+    folder.mkdir()
+    facts = folder / "provider.toml"
+    facts.write_bytes(files("optout.cli").joinpath("data", "demo_provider.toml").read_bytes())
+    made = [_made(name, directory, facts) for name in DOCUMENTS]
+    for name, held in zip(DOCUMENTS, made, strict=True):
+        console.print(f"  {folder / name}.html" + ("" if held else ": not made"), markup=False)
+    return all(made)
+
+
+def _made(name: str, directory: Path, facts: Path) -> bool:
+    asked = ["--facts", str(facts), "--evidence", str(directory), "--out", str(facts.with_name(f"{name}.html"))]
+    return main(["document", name, *asked]) == DONE
 
 
 def flip_one_byte(directory: Path) -> str:
