@@ -25,11 +25,13 @@ from policies.document import Source, SourceKind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
     from pathlib import Path
 
     from optout.evidence.layout import Layout
     from optout.evidence.report import Report
     from optout.policy import Policy
+    from policies.complaints import Subject
 
 DECISION, KEPT = "decision", "kept"
 ROBOTS = "/robots.txt"
@@ -195,12 +197,43 @@ class AuditFacts:
         return Source(SourceKind.AUDIT, f"{self.name}/report.json {what}", self.digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a report is about; what is None does not matter.
+
+    Attributes:
+        host: a site, with its subdomains.
+        first: the first day (UTC).
+        last: the last day, which counts.
+        subjects: what a complaint is about.
+        title: what names the subjects, such as `complaint 4`.
+    """
+
+    host: str | None = None
+    first: date | None = None
+    last: date | None = None
+    subjects: tuple[Subject, ...] = ()
+    title: str = ""
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        parts = [
+            self.title,
+            f"{self.host} with its subdomains" if self.host else "",
+            f"from {self.first.isoformat()}" if self.first else "",
+            f"to {self.last.isoformat()}" if self.last else "",
+        ]
+        return ", ".join(filter(None, parts)) or "everything on record"
+
+
 @dataclass(frozen=True)
 class Observed:
-    """Everything that was observed: any number of logs and audits."""
+    """Everything that was observed: any number of logs and audits, and what of it a report is about."""
 
     logs: tuple[LogFacts, ...] = ()
     audits: tuple[AuditFacts, ...] = ()
+    scope: Scope = Scope()
 
     @property
     def sound(self) -> tuple[LogFacts, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
@@ -45,9 +46,14 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     _add_search(show, "search these now, and remember what is found")
     _add_decide(actions)
     _add_export(actions)
+    report = actions.add_parser("report", help="the evidence report on what a complaint is about")
+    report.add_argument("number", type=int, metavar="N")
+    report.add_argument("--facts", type=Path, default=Path("provider.toml"), metavar="FILE", help="provider facts")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".md, .html, .docx, .json or .csv")
+    _add_search(report, "report from these")
     schema = actions.add_parser("schema", help="the form of a complaint, as JSON Schema")
     schema.set_defaults(run=_schema)
-    for action, run in ((listed, _list), (show, _show)):
+    for action, run in ((listed, _list), (show, _show), (report, _report)):
         _add_common(action)
         action.set_defaults(run=run)
 
@@ -204,6 +210,25 @@ def _show(arguments: Namespace) -> int:
         else:
             _print(register, record, arguments)
         return DONE if register.holds(arguments.number) else NO
+
+
+def _report(arguments: Namespace) -> int:
+    from policies.complaint_register import Register
+    from policies.evidence_facts import Scope, observe
+    from policies.evidence_report import evidence_report
+    from policies.facts import read
+    from policies.render import render
+
+    with Register(arguments.register, create=False) as register:
+        subjects = register.record(arguments.number).complaint.subjects
+    observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
+    scope = Scope(subjects=subjects, title=f"what complaint {arguments.number} is about")
+    document = evidence_report(read(arguments.facts), replace(observed, scope=scope))
+    try:
+        arguments.out.write_bytes(render(document, arguments.out.suffix))
+    except OSError as error:
+        raise UnreadableInput(f"{arguments.out} cannot be written: {error.strerror or error}") from error
+    return DONE
 
 
 def _print(register: Register, record: Record, arguments: Namespace) -> None:

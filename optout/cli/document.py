@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -64,6 +65,9 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="put the written file on record in the log of this directory"
     )
+    parser.add_argument("--host", metavar="HOST", help="evidence-report: only this site, with its subdomains")
+    parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="evidence-report: first day (UTC)")
+    parser.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="evidence-report: last day (UTC)")
     parser.add_argument("--strict", action="store_true", help="fail with the list when a fact is missing")
     parser.set_defaults(run=run)
 
@@ -91,10 +95,11 @@ def run(arguments: Namespace) -> int:
 
 
 def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> Document:
-    from policies.evidence_facts import observe
+    from policies.evidence_facts import Scope, observe
     from policies.facts import read
 
     observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
+    observed = replace(observed, scope=Scope(arguments.host, arguments.since, arguments.until))
     for log in observed.logs:
         if not log.holds:
             print(f"optout document: the log {log.origin} does not verify and bears no statement", file=sys.stderr)
