@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,20 @@ URL = "https://site-2.example/p/0"
 HOST = "example,site-2)/"
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("original") / "crawl"
+    samples.small(directory)
+    return directory
+
+
+def copied(original: Path, directory: Path) -> Layout:
+    return Layout(Path(shutil.copytree(original, directory)) / "evidence")
+
+
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(samples.small(tmp_path))
+def layout(original: Path, tmp_path: Path) -> Layout:
+    return copied(original, tmp_path / "crawl")
 
 
 def keys(layout: Layout) -> list[str]:
@@ -231,7 +243,7 @@ class Power(BaseException):
 
 @pytest.mark.parametrize("scope", ["row", "url"])
 def test_a_crash_during_a_redaction_leaves_it_undone_or_has_it_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
     replace, countdown = Path.replace, [10**9]
 
@@ -244,7 +256,7 @@ def test_a_crash_during_a_redaction_leaves_it_undone_or_has_it_finished(
     monkeypatch.setattr(Path, "replace", stopping)
     stop, finished = 0, False
     while not finished:
-        layout = Layout(samples.small(tmp_path / str(stop)))
+        layout = copied(original, tmp_path / str(stop))
         found = by_url(layout, URL)
         countdown[0] = stop
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import evidence_samples as samples
@@ -227,41 +225,3 @@ def test_a_crash_at_every_rename_loses_nothing(tmp_path: Path, monkeypatch: pyte
         assert seqs >= 2
         stop += 1
     assert stop > 30
-
-
-_CRAWL = """
-import sys, time
-sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-import evidence_samples as samples
-log = samples.begin(Path(sys.argv[1]), rows_per_segment=7, at=time.time() - samples.NOW.timestamp())
-site = 0
-while True:
-    samples.decide(log, site, 5)
-    print(log.journal.tip.next_seq, flush=True)
-    site += 1
-    log.tick(samples.later(1e6 + 61 * site))
-"""
-
-
-def killed_crawl(directory: Path, rounds: int) -> int:
-    """Kill a crawl some rounds after it has begun; give how many rows it acknowledged."""
-    last = 0
-    command = [sys.executable, "-c", _CRAWL, str(directory), str(Path(__file__).parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for count, line in enumerate(process.stdout or ()):
-            last = int(line) if line.endswith("\n") else last
-            if count >= rounds:
-                process.kill()
-    return last
-
-
-def test_a_killed_crawl_loses_no_acknowledged_row(tmp_path: Path) -> None:
-    for rounds in (0, 3, 8):
-        acknowledged = killed_crawl(tmp_path, rounds)
-        report = verify(tmp_path)
-        assert not report.faults, report.text
-        assert rows_checked(report) >= acknowledged
-    log = begin(tmp_path)
-    log.close(later(10))
-    assert_valid(verify(tmp_path))
