@@ -1,7 +1,7 @@
 /* The compiled tier of the audit: finding origins and matching paths for a whole column of URLs.
  *
  * It means exactly what optout/audit/locate.py and optout/audit/matcher.py mean, and one set of tests holds all three
- * equal. It sees plain ASCII URLs only; whatever is odd about a URL sends its row back to the Python tier.
+ * equal. A URL with white space or controls in it, or one whose beginning does not tell its origin, is left to Python.
  *
  * `locate` cuts a column at the third slash and numbers the distinct beginnings. A `Matcher` is the flat form of
  * `optout.audit.matcher.Matcher`: an array of 32-bit numbers followed by all strings, as `flat.py` writes it. Every
@@ -62,6 +62,8 @@ typedef struct {
     int32_t *keys, *outcomes, *slots;
     int32_t count, room, mask;
     int32_t *scratch;
+    /* Whether a second reader has to be asked about targets that it reads differently. */
+    int asks;
 } Matcher;
 
 static int grow(Matcher *self, int32_t room) {
@@ -314,12 +316,18 @@ static PyObject *matcher_put(Matcher *self, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
+static PyObject *matcher_ask(Matcher *self, PyObject *unused) {
+    self->asks = 1;
+    Py_RETURN_NONE;
+}
+
 static Py_ssize_t matcher_length(Matcher *self) { return self->count; }
 
 static PyMethodDef matcher_methods[] = {
     {"match", (PyCFunction)matcher_match, METH_O, "The number of the combination of ranks for a target."},
     {"key", (PyCFunction)matcher_key, METH_O, "The ranks of a combination."},
     {"put", (PyCFunction)matcher_put, METH_VARARGS, "Say what a combination comes to."},
+    {"ask", (PyCFunction)matcher_ask, METH_NOARGS, "Leave targets that a second reader reads differently to Python."},
     {NULL, NULL, 0, NULL}};
 
 static PySequenceMethods matcher_sequence = {.sq_length = (lenfunc)matcher_length};
@@ -365,6 +373,86 @@ static void column_close(Column *column) {
     PyBuffer_Release(&column->offsets);
 }
 
+/* ---- Targets that have to be written in their normal form, as optout.urls.match_target does ---- */
+
+typedef struct {
+    char *text;
+    Py_ssize_t size, room;
+    /* Whether Protego sees the same in it, as optout.audit.second.reads_alike tells. */
+    int alike;
+} Target;
+
+static int hex_value(char digit) {
+    if (digit >= '0' && digit <= '9') return digit - '0';
+    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+    return -1;
+}
+
+static int unreserved(int byte) {
+    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+           byte == '-' || byte == '.' || byte == '_' || byte == '~';
+}
+
+/* Escapes of ASCII that both readers keep. */
+static int kept_alike(int byte) { return byte <= 0x20 || byte == 0x7F || strchr("\"/<>\\^`{|}", byte) != NULL; }
+
+static int utf8(const unsigned char *at, Py_ssize_t size) {
+    PyObject *text = PyUnicode_DecodeUTF8((const char *)at, size, NULL);
+    if (text == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_DECREF(text);
+    return 1;
+}
+
+/* Write the normal form of what follows the third slash; -1 where there is no memory. */
+static int normalise(Target *target, const char *text, Py_ssize_t size) {
+    static const char digits[] = "0123456789ABCDEF";
+    const char *fragment = memchr(text, '#', (size_t)size);
+    if (fragment) size = fragment - text;
+    if (target->room < 4 * size) {
+        char *grown = PyMem_Realloc(target->text, (size_t)(4 * size));
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        target->text = grown;
+        target->room = 4 * size;
+    }
+    /* The octets that the escapes stand for are written behind the text, to see whether they are UTF-8. */
+    char *out = target->text;
+    unsigned char *octets = (unsigned char *)target->text + 3 * size;
+    Py_ssize_t octet = 0;
+    int beyond = 0;
+    target->alike = 1;
+    for (Py_ssize_t at = 0; at < size; at++) {
+        int byte = (unsigned char)text[at], escape = 0;
+        if (byte == '%') {
+            int high = at + 2 < size ? hex_value(text[at + 1]) : -1, low = high < 0 ? -1 : hex_value(text[at + 2]);
+            if (low >= 0) {
+                byte = high * 16 + low;
+                at += 2;
+                escape = !unreserved(byte);
+            } else escape = 1;
+        } else escape = byte >= 0x7F || byte == '*' || byte == '$';
+        octets[octet++] = (unsigned char)byte;
+        if (!escape) {
+            *out++ = (char)byte;
+            continue;
+        }
+        if (byte >= 0x80) beyond = 1;
+        else if (!kept_alike(byte)) target->alike = 0;
+        *out++ = '%';
+        *out++ = digits[byte >> 4];
+        *out++ = digits[byte & 15];
+    }
+    target->size = out - target->text;
+    if (target->alike && beyond) target->alike = utf8(octets, octet);
+    return 0;
+}
+
 static PyObject *match(PyObject *module, PyObject *arguments) {
     PyObject *matchers, *data, *offsets;
     Py_buffer slots, starts, out;
@@ -375,20 +463,30 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
     if (column_open(&column, data, offsets) == 0) {
         const int32_t *slot = slots.buf, *start = starts.buf, *at = column.offsets.buf;
         int32_t *result = out.buf;
+        Target target = {NULL, 0, 0, 0};
         Py_ssize_t many = PyList_GET_SIZE(matchers);
         good = slots.len >= 4 * column.rows && starts.len >= 4 * column.rows && out.len >= 4 * column.rows;
         if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
         for (Py_ssize_t row = 0; good && row < column.rows; row++) {
             /* Without a matcher or a start, the row is the Python tier's: its outcome stays as it is. */
-            if (slot[row] < 0 || slot[row] >= many || start[row] < 0) continue;
+            if (slot[row] < 0 || slot[row] >= many || start[row] == UNKNOWN) continue;
             PyObject *item = PyList_GET_ITEM(matchers, slot[row]);
-            Py_ssize_t size = (Py_ssize_t)at[row + 1] - at[row] - start[row];
+            int32_t begin = start[row] < 0 ? -2 - start[row] : start[row];
+            Py_ssize_t size = (Py_ssize_t)at[row + 1] - at[row] - begin;
             if (size < 0 || !PyObject_TypeCheck(item, &MatcherType)) continue;
             Matcher *matcher = (Matcher *)item;
-            int32_t number = match_one(matcher, (const char *)column.data.buf + at[row] + start[row], size);
+            const char *text = (const char *)column.data.buf + at[row] + begin;
+            if (start[row] < 0) {
+                good = normalise(&target, text, size) == 0;
+                if (!good || (matcher->asks && !target.alike)) continue;
+                text = target.text;
+                size = target.size;
+            }
+            int32_t number = match_one(matcher, text, size);
             if (number < 0) good = 0;
             else result[row] = matcher->outcomes[number] >= 0 ? matcher->outcomes[number] : -2 - number;
         }
+        PyMem_Free(target.text);
         column_close(&column);
     }
     PyBuffer_Release(&slots);
@@ -482,7 +580,9 @@ static PyObject *locate(PyObject *module, PyObject *arguments) {
                 last = names_number(&names, bytes, at, row, length);
             if (last < 0) good = 0;
             code[row] = last;
-            if (one == end) start[row] = length;
+            int blank = 0;
+            for (const char *odd = one; odd < end && !blank; odd++) blank = (unsigned char)*odd <= 0x20;
+            if (!blank) start[row] = one == end ? length : -2 - length;
         }
         if (good) result = PyList_New(names.count);
         for (int32_t name = 0; result && name < names.count; name++) {

@@ -36,7 +36,8 @@ class Located:
         origins: the origins by number, as `Origin.text`.
         odd: rows whose match target is not simply what follows the third slash.
         tails: what follows the third slash of each URL, where it is not odd; None where `starts` tells it.
-        starts: the place of the third slash of each URL, or `NO_START`; None where `tails` tells it.
+        starts: the place of the third slash of each URL, -2 less that place where what follows is not in normal form,
+            or `NO_START`; None where `tails` tells it.
         exact: the URLs of rows that `urls` cannot hold or that lack a scheme, as they are judged.
     """
 
@@ -96,7 +97,7 @@ def locate(column: pa.Array | pa.ChunkedArray, kernel: ModuleType | None = None)
     if asked.size:
         _alone(urls, exact, finder, asked, codes)
         starts[asked] = NO_START
-    return Located(urls, codes, finder.origins, starts == NO_START, None, starts, exact)
+    return Located(urls, codes, finder.origins, starts < 0, None, starts, exact)
 
 
 NO_START = -1

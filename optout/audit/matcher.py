@@ -38,6 +38,11 @@ class Special(NamedTuple):
     tail: str | None
     ranks: Ranks
 
+    @property
+    def longest(self) -> str:
+        """The longest of its runs, which every target that it matches holds."""
+        return max((*self.runs, self.tail or ""), key=len)
+
     def matches(self, target: str) -> bool:
         """Whether it matches a target that begins with its head."""
         at = len(self.head)
@@ -87,6 +92,7 @@ class Matcher:
                 self.exact[head] = special.ranks
         self.heads, self.over_heads = chains(buckets)
         self.buckets = [buckets[head] for head in self.heads]
+        self._searched = [[(special.longest, special) for special in bucket] for bucket in self.buckets]
 
     @property
     def constant(self) -> bool:
@@ -125,14 +131,16 @@ class Matcher:
         return [match(target) for target in targets]
 
     def _specials(self, target: str) -> list[Ranks]:
-        """The ranks of the special patterns that match."""
+        """The ranks of the special patterns that match; most are dismissed by a single search."""
         exact = self.exact.get(target)
         found = [] if exact is None else [exact]
         heads, over = self.heads, self.over_heads
         at = bisect_right(heads, target) - 1
         while at >= 0:
             if target.startswith(heads[at]):
-                found += [special.ranks for special in self.buckets[at] if special.matches(target)]
+                for longest, special in self._searched[at]:
+                    if longest in target and special.matches(target):
+                        found.append(special.ranks)
             at = over[at]
         return found
 

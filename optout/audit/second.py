@@ -13,13 +13,15 @@ about URLs that a doubt matches, and about URLs that the two readers do not writ
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
+
+from protego import Protego
 
 from optout.engine import ROBOTS_ROLE
 from optout.engine.precedence import pattern_of
 from optout.model import Availability
-from optout.signals.robots_exclusion import PROTOCOL, _protego
+from optout.signals.robots_exclusion import PROTOCOL, _second_reading
 from optout.syntax.patterns import Pattern
 
 if TYPE_CHECKING:
@@ -41,16 +43,44 @@ _APART = re.compile(r"%2[45A]")
 _BEYOND_ASCII = re.compile(r"%[89A-F]")
 
 
+class Reader(NamedTuple):
+    """Protego with the rules for one token alone, because it copies the rules for every agent that a file names."""
+
+    parsed: Protego
+    token: str
+
+    def forbids(self, url: str) -> bool:
+        """Whether it forbids a URL; one that it cannot take apart is not forbidden, as in the engine."""
+        try:
+            return not self.parsed.can_fetch(url, self.token)
+        except ValueError:
+            return False
+
+
 class Doubts(NamedTuple):
     """When the second reader has to be asked about a URL that we allow.
 
     Attributes:
         never: it forbids nothing at all.
         patterns: it has to be asked about URLs that one of these matches, and about those that are read differently.
+        readers: whom to ask.
     """
 
     never: bool
     patterns: tuple[Pattern, ...] = ()
+    readers: tuple[Reader, ...] = ()
+
+    def forbid(self, url: str) -> bool:
+        """Whether the second reader forbids a URL."""
+        return any(reader.forbids(url) for reader in self.readers)
+
+
+def _only(rules: Any, token: str) -> Reader:  # noqa: ANN401 - a type that Protego keeps to itself
+    parsed = Protego()
+    parsed._user_agents = {token: rules}  # noqa: SLF001
+    parsed._matched_rule_set = {token: rules}  # noqa: SLF001
+    rules._parser_instance = parsed  # noqa: SLF001
+    return Reader(parsed, token)
 
 
 NONE = Doubts(never=True)
@@ -85,21 +115,24 @@ def doubts_about(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token:
         if exchange.role == ROBOTS_ROLE and exchange.availability is Availability.RETRIEVED
     ]
     patterns = tuple(pattern for doubts in found for pattern in doubts.patterns)
-    return Doubts(never=all(doubts.never for doubts in found), patterns=patterns)
+    readers = tuple(reader for doubts in found for reader in doubts.readers)
+    return Doubts(all(doubts.never for doubts in found), patterns, readers)
 
 
 def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
-    parsed = _protego(body)
-    rules = parsed._get_matching_rule_set(token) if parsed is not None else None  # noqa: SLF001
+    reading = _second_reading(body, token)
+    rules = reading._parsed._get_matching_rule_set(token) if reading is not None else None  # noqa: SLF001
     theirs = rules._rules if rules is not None else []  # noqa: SLF001
     refusals = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "disallow")  # noqa: SLF001
     refusals = {form: weight for form, weight in refusals.items() if form[:1] in "/*" and not _APART.search(form)}
     if not refusals:
-        return Doubts(never=not any(rule.field == "disallow" for rule in theirs))
+        return Doubts(
+            not any(rule.field == "disallow" for rule in theirs), (), (_only(rules, token),) if theirs else ()
+        )
     allowances = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "allow")  # noqa: SLF001
     orders = [order for order in ranked if order.bounds[0].protocol is PROTOCOL and not order.bounds[0].advisory]
     unproved = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
-    return Doubts(never=False, patterns=tuple(map(_whatever, min(unproved, key=len))))
+    return Doubts(False, tuple(map(_whatever, min(unproved, key=len))), (_only(rules, token),))  # noqa: FBT003
 
 
 def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:

@@ -19,7 +19,6 @@ from optout.audit.matcher import Matcher
 from optout.audit.outcomes import Outcomes, outcome_of
 from optout.audit.second import NONE, doubts_about, reads_alike
 from optout.engine.precedence import pattern_of
-from optout.engine.second_reader import second_readers
 from optout.model import RESOURCE, Coverage, Effect
 from optout.syntax.patterns import NO_MATCH
 
@@ -57,7 +56,6 @@ class Site:
         self.matcher = Matcher([*tables, self._doubts.patterns])
         self._numbers: list[int] = []
         self._dissents: dict[int, int] = {}
-        self._forbids: tuple[Callable[[str], bool], ...] | None = None
         self._flat: Any = None
         self.constant = self.matcher.constant and not self._doubts.patterns
 
@@ -114,6 +112,8 @@ class Site:
         """The matcher in the form of the compiled tier; made once."""
         if self._flat is None:
             self._flat = kernel.Matcher(flatten(self.matcher))
+            if not self._doubts.never:
+                self._flat.ask()
         return self._flat
 
     def resolve(self, number: int, url: Callable[[], str]) -> int:
@@ -142,9 +142,7 @@ class Site:
                 numbers[at] = self._second_outcome(url, combinations[at], numbers[at])
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
-        if self._forbids is None:
-            self._forbids = self._view.second_readers(self._load())
-        if not any(forbids(url) for forbids in self._forbids):
+        if not self._doubts.forbid(url):
             return number
         if combination not in self._dissents:
             self._dissents[combination] = self._view.number(self.compiled().decide(url))
@@ -180,10 +178,6 @@ class View:
     def number(self, verdict: Verdict) -> int:
         """The number of what a verdict comes to."""
         return self.outcomes.number(outcome_of(verdict, self.policy))
-
-    def second_readers(self, exchanges: Sequence[Exchange]) -> tuple[Callable[[str], bool], ...]:
-        """The independent readings of what an origin sent, as predicates that forbid URLs."""
-        return second_readers(engine.read(exchanges, self.policy), self.policy, self.identity)
 
     def telling(self, page: Sequence[Exchange]) -> bool:
         """Whether any of what a page is can carry a signal."""
