@@ -87,17 +87,30 @@ def of_crawl(log: LogFacts) -> Contents:
     octets, items, kinds = Counter[str](), Counter[str](), Counter[str]()
     logged = _kept(log)
     unlogged = 0
-    for record, url, size, kind in _pages(log.directory):
+    for record, url, body, kind in _pages(log.directory):
         if record not in logged:
             unlogged += 1
             continue
         logged.discard(record)
-        domain = _domain(url)
+        domain, size = _domain(url), len(body)
         octets[domain] += size
         items[domain] += 1
         kinds[kind] += size
     rows = [row for row in log.rows if row.kind == "kept"]
     return Contents(octets, items, kinds, unlogged, 0, (log.pointer(rows, "kept"),))
+
+
+def kept_pages(log: LogFacts) -> Iterator[tuple[str, bytes, str]]:
+    """URL, body and media type of each archived page that the log has as kept, once.
+
+    Raises:
+        EvidenceError: an archive of pages cannot be read.
+    """
+    logged = _kept(log)
+    for record, url, body, kind in _pages(log.directory):
+        if record in logged:
+            logged.discard(record)
+            yield url, body, kind
 
 
 def _kept(log: LogFacts) -> set[str]:
@@ -109,8 +122,8 @@ def _kept(log: LogFacts) -> set[str]:
         return {row["record"] for row in said if row["record"]}
 
 
-def _pages(directory: Path | None) -> Iterator[tuple[str, str, int, str]]:
-    """Record, URL, bytes of the body and media type of every archived page."""
+def _pages(directory: Path | None) -> Iterator[tuple[str, str, bytes, str]]:
+    """Record, URL, body and media type of every archived page."""
     folder = directory / "pages" if directory else None
     for path in sorted([*folder.glob("*.warc.gz"), *folder.glob("*.warc")]) if folder and folder.is_dir() else ():
         try:
@@ -119,7 +132,7 @@ def _pages(directory: Path | None) -> Iterator[tuple[str, str, int, str]]:
                     said = record.http_headers.get("Content-Type", "") if record.http_headers else ""
                     kind = str(said).partition(";")[0].strip().lower() or "not stated"
                     name = str(record.record_id or "").strip("<>")
-                    yield name, str(record.headers.get("WARC-Target-URI") or ""), len(record.reader.read()), kind
+                    yield name, str(record.headers.get("WARC-Target-URI") or ""), record.reader.read(), kind
         except (OSError, ValueError, RuntimeError) as error:
             raise EvidenceError(f"{path} cannot be read", place=str(error)) from error
 
