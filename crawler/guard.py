@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
@@ -21,8 +20,9 @@ from scrapy.utils.defer import deferred_from_coro
 
 from crawler import options
 from crawler.account import HEADERS, PAGE, REQUEST, Account
-from crawler.carriers import Screen, excerpt
+from crawler.carriers import Screen, excerpt, exchange_of
 from crawler.fetcher import SignalFetcher, pairs
+from crawler.files import AssetReader
 from crawler.ledger import Ledger
 from crawler.origins import Origins
 from crawler.outcome import Judge, OptedOut
@@ -101,6 +101,7 @@ class Guard:
         self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
         self._lists = chosen.lists if chosen.lists.descriptions else None
         self._screen = Screen(chosen.policy)
+        self._files = AssetReader()
         self._agents: set[bytes] = set()
         self._sent = 0
         self._stopping: Deferred[None] | None = None
@@ -214,7 +215,7 @@ class Guard:
             IgnoreRequest: the decision cannot be logged.
         """
         given = self._passes[request]
-        page = self._exchange(response)
+        page = exchange_of(response)
         outcome = given.site.judged(given.url, (page,))
         if outcome.proceeds:
             return response
@@ -263,11 +264,12 @@ class Guard:
         if response.url != given.url:
             # A download handler that follows redirects by itself has been where nobody decided.
             given = await self._decide(response.url, request)
-        page = self._exchange(response) if self._screen.finds(response) else None
+        page = exchange_of(response) if self._screen.finds(response) else None
         documents: tuple[Exchange, ...] = ()
         if page is not None:
             documents = await self._origins.documents(engine.read((page,), self.options.policy), request)
-        self._look_closer(response, given, page, documents)
+        parts = await self._files.parts(response)
+        self._look_closer(response, given, page, (*documents, *parts))
         self._let_on(response, given, page)
         action = self._postponed.pop(request, None) if self._postponed else None
         if action is not None:
@@ -279,7 +281,7 @@ class Guard:
     ) -> None:
         """Decide again where the page speaks, or its content is on a list."""
         listed = () if self._lists is None else self._lists.consult_body(response.body)
-        if page is None and not listed:
+        if page is None and not listed and not documents:
             return
         closer = (*given.listed, *documents, *listed)
         grounds = self._keep((*given.site.exchanges, *closer)) if closer else given.site.digest
@@ -321,16 +323,6 @@ class Guard:
         """
         self._postponed[request] = action
 
-    def _exchange(self, response: Response) -> Exchange:
-        return Exchange(
-            url=response.url,
-            role=RESOURCE,
-            status=response.status,
-            headers=pairs(response.headers),
-            body=response.body,
-            fetched_at=datetime.now(UTC),
-        )
-
     # Before the spider.
 
     def readmit(self, response: Response) -> None:
@@ -349,7 +341,7 @@ class Guard:
             self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
         given = self._given(response.url, site, () if self._lists is None else self._lists.consult_url(response.url))
-        page = self._exchange(response) if self._screen.finds(response) else None
+        page = exchange_of(response) if self._screen.finds(response) else None
         self._look_closer(response, given, page)
         self._let_on(response, given, page)
 
@@ -373,6 +365,7 @@ class Guard:
         self._stopping = deferred_from_coro(self._crawler.engine.close_spider_async(reason=UNWRITABLE))
 
     async def _spider_closed(self) -> None:
+        self._files.close()
         self._account.flush()
         try:
             await self._ledger.close()

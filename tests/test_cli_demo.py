@@ -37,6 +37,7 @@ def test_it_succeeds_and_says_what_it_found(demo):
         ("broken.test", "robots.unreachable"),
         ("publisher.test", "tdmrep.file.reserved"),
         ("gallery.test", "tdmrep.header.reserved"),
+        ("gallery.test", "pdf.tdm-reservation"),
         ("licensed.test", "rsl.not-listed"),
         ("members.test", "robots.unauthorised"),
         ("open.test", "robots.group.disallow"),

@@ -62,6 +62,28 @@ _LICENCE = (
 )
 
 
+def _pdf(reservation: int) -> bytes:
+    """A one-page PDF whose catalogue metadata makes a statement (TDMRep, section 6)."""
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:tdm="http://www.w3.org/ns/tdmrep/">'
+        f"<tdm:reservation>{reservation}</tdm:reservation></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    objects = (
+        "<< /Type /Catalog /Pages 2 0 R /Metadata 4 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] >>",
+        f"<< /Type /Metadata /Subtype /XML /Length {len(xmp)} >>\nstream\n{xmp}\nendstream",
+    )
+    body, places = "%PDF-1.7\n", []
+    for number, text in enumerate(objects, start=1):
+        places.append(len(body))
+        body += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    return f"{body}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
 def sites(port: int) -> dict[str, Site]:
     """Every host of the demonstration by name; links between hosts carry the port they are served on."""
 
@@ -135,11 +157,13 @@ def sites(port: int) -> dict[str, Site]:
         ),
         "gallery.test": Site(
             "The gallery",
-            "headers reserve the pictures' pages; the download stops there",
+            "headers reserve the pictures' pages, and a leaflet says no in its own metadata",
             {
                 "/robots.txt": _robots("User-agent: *\nDisallow:\n"),
-                "/": Answer(_page("Gallery", "/visit", "/picture-1", "/picture-2")),
+                "/": Answer(_page("Gallery", "/visit", "/picture-1", "/picture-2", "/leaflet", "/map")),
                 "/visit": Answer(_page("Visit us")),
+                "/leaflet": Answer(_pdf(1), content_type="application/pdf"),
+                "/map": Answer(_pdf(0), content_type="application/pdf"),
                 "/picture-1": Answer(_page("Picture 1"), headers={"TDM-Reservation": "1"}),
                 "/picture-2": Answer(
                     _page("Picture 2"),
