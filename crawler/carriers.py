@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from optout.model import Exchange
+from crawler.fetcher import pairs
+from optout.model import RESOURCE, Exchange
 from optout.policy import Mode
 from optout.signals import PROTOCOLS
 from optout.syntax.encoding import sniff
@@ -49,9 +51,7 @@ class Screen:
         return bool(self.texts) and self._finds_text(response)
 
     def _finds_text(self, response: Response) -> bool:
-        content_type = response.headers.get(b"Content-Type")
-        headers = () if content_type is None else (("Content-Type", content_type.decode("latin-1")),)
-        page = Exchange(response.url, status=response.status, headers=headers, body=response.body)
+        page = exchange_of(response)
         return any(text.extent(page) for text in self.texts)
 
     def _finds_tag(self, response: Response) -> bool:
@@ -62,6 +62,18 @@ class Screen:
         form = sniff(body, None if content_type is None else content_type.decode("latin-1"))
         # In an encoding that hides its tags, a page is read as every reader would.
         return form.opaque or bool(self._compiled.candidates(body, collect(body)))
+
+
+def exchange_of(response: Response) -> Exchange:
+    """A response as the protocols read it."""
+    return Exchange(
+        url=response.url,
+        role=RESOURCE,
+        status=response.status,
+        headers=pairs(response.headers),
+        body=response.body,
+        fetched_at=datetime.now(UTC),
+    )
 
 
 def excerpt(page: Exchange, words: frozenset[bytes], texts: Sequence[PageText] = ()) -> Exchange:

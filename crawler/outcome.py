@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scrapy.exceptions import IgnoreRequest
 
 from crawler.row_form import RowForm
+from optout.engine.overall import overall
 from optout.evidence.rows import VERSION, host_of, signal_fields
 from optout.model import Effect
 
@@ -17,15 +18,10 @@ if TYPE_CHECKING:
     from optout.model import Decision, Signal, Verdict
     from optout.policy import Policy
 
-_STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
-
 DECISION = "decision"
 """The kind of row that a decision is logged as."""
 
 _LONGEST_VALUE = 2_000
-
-ACCESS_REFUSED = "access.refused"
-"""The reason where the agent is refused access and yet no purpose of the crawl is denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +81,20 @@ class Judge:
             url: a URL of the origin that it was decided on.
             exchanges: the digest by which the log names what it rests on.
         """
-        effect, reason = verdict.access, ACCESS_REFUSED
-        decisive: tuple[Signal, ...] = ()
-        for purpose in self.policy.crawl_purposes:
-            decision = verdict.decision(purpose)
-            if _STRICTNESS[decision.effect] >= _STRICTNESS[effect]:
-                effect, reason, decisive = decision.effect, decision.reason, decision.decisive
-        grounds = self._grounds(verdict, decisive)
+        decision = overall(verdict, self.policy.crawl_purposes)
         judged: dict[str, JSON] = {
-            "effect": str(effect),
-            "reason": reason,
+            "effect": str(decision.effect),
+            "reason": decision.reason,
+            "signals": [_signal(signal) for signal in dict.fromkeys(decision.decisive)],
             "host": host_of(url),
             "exchanges": exchanges,
             "node": self.node,
         }
-        counters = f"optout/effect/{effect}", f"optout/reason/{reason}"
-        return Outcome(verdict, effect, reason, RowForm(grounds | judged), counters)
+        counters = f"optout/effect/{decision.effect}", f"optout/reason/{decision.reason}"
+        form = RowForm(self._grounds(verdict) | judged)
+        return Outcome(verdict, decision.effect, decision.reason, form, counters)
 
-    def _grounds(self, verdict: Verdict, decisive: tuple[Signal, ...]) -> dict[str, JSON]:
+    def _grounds(self, verdict: Verdict) -> dict[str, JSON]:
         return {
             "v": VERSION,
             "kind": DECISION,
@@ -113,7 +105,6 @@ class Judge:
             "identity": self.identity_digest,
             "access": str(verdict.access),
             "decisions": {str(decision.purpose): _decision(decision) for decision in verdict.decisions},
-            "signals": [_signal(signal) for signal in dict.fromkeys(decisive)],
             "coverage": {carrier: str(found) for carrier, found in verdict.coverage.carriers},
         }
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.defer import deferred_from_coro
 
+from crawler.carriers import exchange_of
 from crawler.fetcher import pairs
 from crawler.frontier import finish
 from crawler.groups import Groups
 from crawler.guard import UNWRITABLE, guard_of
 from optout.evidence.exchange_record import identifier_of
 from optout.evidence.warc import SignalArchive
-from optout.model import RESOURCE, Exchange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from optout.errors import EvidenceError
+    from optout.model import Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class KeepPages:
             EvidenceError: the disk refuses.
         """
         if isinstance(item, Page):
-            exchange = exchange_of(item.response)
+            exchange = kept_exchange(item.response)
             self._groups.add(exchange)
             await self._groups.durable()
             self._guard.note_kept(exchange.final_url, identifier_of(exchange), exchange.digest)
@@ -91,17 +91,8 @@ class KeepPages:
         deferred_from_coro(self._crawler.engine.close_spider_async(reason=UNWRITABLE))
 
 
-def exchange_of(response: Response) -> Exchange:
+def kept_exchange(response: Response) -> Exchange:
     """A response as the archive keeps it, with the redirects that led to it."""
     led = (*response.meta.get("redirect_urls", ()), response.url)
-    request = response.request
-    return Exchange(
-        url=led[0],
-        role=RESOURCE,
-        status=response.status,
-        headers=pairs(response.headers),
-        body=response.body,
-        redirects=led[1:],
-        fetched_at=datetime.now(UTC),
-        request_headers=pairs(request.headers) if request is not None else (),
-    )
+    sent = pairs(response.request.headers) if response.request is not None else ()
+    return replace(exchange_of(response), url=led[0], redirects=led[1:], request_headers=sent)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from origin_simulator import Answer, Origin, Simulator
 
-from crawler.pipelines import exchange_of
+from crawler.pipelines import kept_exchange
 from crawler.report import logged
 from optout.cli import main
 from optout.evidence import warc
@@ -229,6 +229,6 @@ def test_a_kept_page_carries_the_redirects_that_led_to_it() -> None:
     request = Request(
         "https://example.org/c", meta={"redirect_urls": ["https://example.org/a", "https://example.org/b"]}
     )
-    exchange = exchange_of(Response("https://example.org/c", request=request))
+    exchange = kept_exchange(Response("https://example.org/c", request=request))
     assert exchange.url == "https://example.org/a"
     assert exchange.redirects == ("https://example.org/b", "https://example.org/c")
