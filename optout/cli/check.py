@@ -16,7 +16,7 @@ from optout.cli.verdicts import print_answer, print_explanation, print_pairs, pr
 from optout.errors import OptoutError, UnreadableInput
 from optout.identity import Identity
 from optout.model import Purpose
-from optout.signals import tdmrep
+from optout.web.forms import assessment_json, policy_offers
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -99,29 +99,16 @@ def _with_scheme(url: str) -> str:
     return url if "://" in url else f"https://{url}"
 
 
-def _policy_offers(assessment: Assessment) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """What the policies that a TDM reservation points to ask in return, and whom to write to (TDMRep section 6)."""
-    found = (
-        (exchange.url, tdmrep.offer(exchange)) for exchange in assessment.exchanges if exchange.role == tdmrep.POLICY
-    )
-    return [(url, offer) for url, offer in found if offer]
-
-
 def _show(arguments: Namespace, policy: Policy, assessment: Assessment) -> None:
     purposes = _purposes(arguments)
-    offers = _policy_offers(assessment)
     if arguments.json:
-        answer = {"url": assessment.url, "policy": policy.name, "agent": arguments.token}
-        licences = [{"policy": url, "terms": [{"name": n, "text": t} for n, t in offer]} for url, offer in offers]
-        print(
-            json.dumps(answer | verdict_json(assessment.verdict, purposes) | {"offers": licences}, ensure_ascii=False)
-        )
+        print(json.dumps(assessment_json(assessment, policy, arguments.token, purposes), ensure_ascii=False))
         return
     console = options.console()
     print_answer(console, assessment.url, assessment.verdict, _judged(arguments, policy))
     console.print(f"as {arguments.token}, under the policy {policy.name}", markup=False)
     print_verdict(console, assessment.verdict, purposes)
-    for url, offer in offers:
+    for url, offer in policy_offers(assessment):
         print_pairs(console, f"Offer of {printable(url)}", offer)
     if arguments.explain:
         print_explanation(console, assessment.verdict, policy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optout.cli import evidence_upkeep, options
 from optout.cli.exit_codes import DONE, NO, UNDECIDED
 from optout.errors import EvidenceError
+from optout.web.forms import row_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -304,24 +304,16 @@ def public_keys(given: Iterable[str]) -> list[Any]:
 
 def _print_rows(rows: Iterable[dict[str, Any]], arguments: Namespace) -> None:
     for row in rows:
-        plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         if arguments.json:
-            print(json.dumps({name: _unfolded(name, value) for name, value in plain.items()}))
+            print(json.dumps(row_json(row)))
         else:
-            names = _TOLD if plain.keys() >= set(_TOLD) else plain.keys()
-            print("  ".join(str(plain[name]) for name in names))
+            names = _TOLD if row.keys() >= set(_TOLD) else row.keys()
+            plain = (row[name] for name in names)
+            print("  ".join(item.isoformat() if isinstance(item, datetime) else str(item) for item in plain))
 
 
 _TOLD = ("decided_at", "effect", "reason", "url")
 """What of a decision is told to people."""
-
-
-def _unfolded(name: str, value: Any) -> Any:  # noqa: ANN401 - a value of a row
-    """JSON columns as JSON."""
-    if name in {"coverage", "decisions", "exchanges", "fetch", "signals"} and isinstance(value, str):
-        with suppress(ValueError):
-            return json.loads(value)
-    return value
 
 
 def _write(value: dict[str, Any], arguments: Namespace) -> None:

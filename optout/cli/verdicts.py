@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
@@ -11,79 +11,32 @@ from rich.text import Text
 from optout.engine.overall import overall
 from optout.model import Effect, Purpose, Scope, State, Strength
 from optout.signals import PROTOCOLS
+from optout.web.forms import place_json, printable, problem_json, signal_json, verdict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
-    from optout.model import Decision, Place, Problem, Signal, Verdict
+    from optout.model import Signal, Verdict
     from optout.policy import Policy
+
+__all__ = [
+    "place_json",
+    "print_answer",
+    "print_explanation",
+    "print_pairs",
+    "print_verdict",
+    "printable",
+    "problem_json",
+    "signal_json",
+    "verdict_json",
+]
 
 _EFFECT_STYLE = {Effect.PERMIT: "green", Effect.DENY: "bold red", Effect.REVIEW: "yellow"}
 _STATE_STYLE = {State.RESERVED: "red", State.PERMITTED: "green", State.UNSPECIFIED: "dim"}
-_LONGEST_VALUE = 160
 _LONGEST_CELL = 90
 _LONGEST_URL = 2_000
-
-
-def place_json(place: Place) -> dict[str, Any]:
-    """A place as an object; what is not known is left out."""
-    parts = {"resource": place.resource, "line": place.line, "offset": place.offset, "field": place.field}
-    return {key: value for key, value in parts.items() if value is not None}
-
-
-def signal_json(signal: Signal) -> dict[str, Any]:
-    """A signal as an object."""
-    form: dict[str, Any] = {
-        "protocol": signal.protocol,
-        "purpose": signal.purpose,
-        "state": signal.state,
-        "scope": signal.scope,
-        "strength": signal.strength,
-        "place": place_json(signal.place),
-        "value": signal.value,
-    }
-    if signal.advisory:
-        form["advisory"] = True
-    if signal.conditions:
-        form["conditions"] = [{"name": name, "text": text} for name, text in signal.conditions]
-    return form
-
-
-def problem_json(problem: Problem) -> dict[str, Any]:
-    """A problem as an object."""
-    return {"code": problem.code, "place": place_json(problem.place)}
-
-
-def decision_json(decision: Decision) -> dict[str, Any]:
-    """A decision as an object."""
-    return {"effect": decision.effect, "reason": decision.reason}
-
-
-def verdict_json(verdict: Verdict, purposes: Sequence[Purpose]) -> dict[str, Any]:
-    """A verdict in the form of `optout check --json`, decisions limited to these purposes."""
-    return {
-        "states": {purpose: verdict.states[purpose] for purpose in Purpose},
-        "crawl": "allow" if verdict.access is Effect.PERMIT else "disallow",
-        "decisions": {purpose: decision_json(verdict.decision(purpose)) for purpose in purposes},
-        "signals": [signal_json(signal) for signal in verdict.signals if not signal.advisory],
-        "advisory": list(verdict.advisory),
-        "advisory_signals": [signal_json(signal) for signal in verdict.signals if signal.advisory],
-        "problems": [problem_json(problem) for problem in verdict.problems],
-        "coverage": {carrier: str(availability) for carrier, availability in verdict.coverage.carriers},
-        "digests": {
-            "policy": verdict.digests.policy,
-            "registry": verdict.digests.registry,
-            "exchanges": [{"url": url, "sha256": digest} for url, digest in verdict.digests.exchanges],
-        },
-    }
-
-
-def printable(text: str, longest: int = _LONGEST_VALUE) -> str:
-    """A stranger's text made safe for a terminal: one line, no control characters, not too long."""
-    safe = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
 
 
 _ANSWERS = {Effect.PERMIT: "yes", Effect.DENY: "no", Effect.REVIEW: "a person has to decide"}
