@@ -12,14 +12,18 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["optout"]):
-    from optout.model import RESOURCE, Exchange, State
+    from optout.acquisition.files import FileReader
+    from optout.model import ASSET, RESOURCE, Exchange, State
     from optout.signals import PROTOCOLS
 
 ORIGIN = "https://example.com"
+FILES = FileReader()
 
 
 def exchanges(role: str, data: bytes) -> list[Exchange]:
-    """The bytes as a body and, for a page, also as the value of every header field."""
+    """The bytes as a body, for a page also as the value of every header field, and for a file what is found in it."""
+    if role == ASSET:
+        return list(FILES.read_bytes(f"{ORIGIN}/file", data).exchanges)
     if role != RESOURCE:
         return [Exchange(ORIGIN + (role if role.startswith("/") else "/document"), role, status=200, body=data)]
     text = data.decode("latin-1")
