@@ -20,7 +20,18 @@ from optout.evidence.canonical import JSON, encode
 from optout.evidence.ledger import EvidenceLog
 from optout.evidence.rows import microseconds
 from policies.complaint_search import DATASET, LOG, Hit
-from policies.complaints import OPEN, RESERVING, STEPS, Complaint, ComplaintError, Ground, Role, State, Subject
+from policies.complaints import (
+    OPEN,
+    RESERVING,
+    STEPS,
+    Complaint,
+    ComplaintError,
+    Ground,
+    Role,
+    State,
+    Subject,
+    subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -256,8 +267,10 @@ class Register:
         """Upheld complaints, with the lines of a list that reserves what they are about."""
         for record in self.records():
             if record.state in RESERVING:
-                own = [subject.listed for subject in record.complaint.subjects]
-                posts = (hit.url for hit in self.hits(record.number) if hit.subject.kind == "post")
+                own = [one.listed for one in record.complaint.subjects]
+                # In its normal form, an address that a stranger wrote cannot become several lines.
+                named = (subject(hit.url) for hit in self.hits(record.number) if hit.subject.kind == "post")
+                posts = (one.listed for one in named if one is not None and one.listed)
                 yield record, tuple(dict.fromkeys([*filter(None, own), *posts]))
 
     def holds(self, number: int) -> bool:

@@ -61,10 +61,18 @@ def _upheld(record: Record) -> Iterator[str]:
     yield f"Reason: {_last(record).said['reason']}"
     yield from _findings(record)
     yield ""
-    yield "We have put on our list of reservations, which crawls and audits that use it follow:"
-    yield from (f"- {visible(text, 300)}" for _, text in record.complaint.subjects[:50])
-    if len(record.complaint.subjects) > 50:
-        yield f"- and {len(record.complaint.subjects) - 50:,} more"
+    yield "It is on our list of reservations, which crawls and audits follow that use the list:"
+    yield from _named([text for kind, text in record.complaint.subjects if kind != "post"])
+    posts = [text for kind, text in record.complaint.subjects if kind == "post"]
+    if posts:
+        yield "and, as far as we have found their addresses, these posts:"
+        yield from _named(posts)
+
+
+def _named(texts: Sequence[str]) -> Iterator[str]:
+    yield from (f"- {visible(text, 300)}" for text in texts[:50])
+    if len(texts) > 50:
+        yield f"- and {len(texts) - 50:,} more"
 
 
 def _rejected(record: Record) -> Iterator[str]:

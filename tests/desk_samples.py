@@ -14,6 +14,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from optout.evidence.layout import find
+from optout.evidence.query import Rows
 from policies.evidence_facts import LogFacts, Observed, observe, read_log
 from policies.facts import Facts, parse
 
@@ -132,6 +134,17 @@ def log() -> LogFacts:
 
 def observed() -> Observed:
     return Observed((log(),))
+
+
+def kept() -> int:
+    """How many pages the log has as kept."""
+    return sum(row.count for row in log().rows if row.kind == "kept")
+
+
+def decided(prefix: str) -> int:
+    """How many decisions the log has on URLs that begin so."""
+    with Rows(find(crawl())) as rows:
+        return sum(row["url"].startswith(prefix) for row in rows.sql("select url from rows where effect is not null"))
 
 
 def audit(directory: Path, *rows: tuple[str, bool, int | None]) -> Observed:

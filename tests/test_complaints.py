@@ -368,6 +368,14 @@ class TestConsequences:
         assert version.description.entries == 3
         assert "https://social.example/@ada/4711" in path.read_text().splitlines()
 
+    def test_an_address_with_a_line_break_is_one_line_of_the_list(self, register):
+        number, _ = register.add(complaint("post:4711"), NOW, 30)
+        hit = Hit(Subject("post", "4711"), "dataset", "audit", "f 1", "https://a.example/4711\nevil.example", kept=True)
+        register.found(number, [hit], ["audit"], NOW)
+        register.decide(number, upheld(), NOW)
+        ((_, lines),) = register.reservations()
+        assert lines == ("https://a.example/4711evil.example",)
+
     def test_the_removal_list_names_what_was_kept_and_nobody(self, register, crawl):
         number, _ = register.add(complaint("site-1.example", "social.example"), NOW, 30)
         register.found(number, search(register.record(number).complaint.subjects, [crawl], []), ["crawl"], NOW)
