@@ -16,6 +16,7 @@ from optout.evidence import note as notes
 from optout.evidence import trust
 from optout.evidence.countersign import keep
 from optout.evidence.entries import COUNTERSIGNED
+from optout.evidence.files import write_durably
 from optout.evidence.layout import Layout
 from optout.evidence.log import LogReader
 from optout.evidence.note import Algorithm, SignerKey
@@ -30,6 +31,9 @@ def crawl(directory: Path, start: int, said: Connection) -> None:
     """Crawl for ever: log, seal, sign and have it cosigned, saying after each commit how many rows are safe."""
     log = begin(directory, at=start * 1000, rows_per_segment=7)
     layout, at = Layout(directory / "evidence"), start * 1000.0
+    policy, line = layout.policy.read_text(), f"witness w1 {WITNESS.verifier.text}\n"
+    if line not in policy:
+        write_durably(layout.policy, (policy + line).encode())
     site = start * 100
     while True:
         decide(log, site, 5, at=at)

@@ -11,6 +11,8 @@ from evidence_samples import begin, decide, later
 
 from optout.errors import EvidenceError
 from optout.evidence import journal as journals
+from optout.evidence.collect import collect
+from optout.evidence.layout import Layout
 from optout.evidence.ledger import EvidenceLog, TableLog
 from optout.evidence.report import Report
 from optout.evidence.rows import decision_row
@@ -225,3 +227,35 @@ def test_a_crash_at_every_rename_loses_nothing(tmp_path: Path, monkeypatch: pyte
         assert seqs >= 2
         stop += 1
     assert stop > 30
+
+
+def test_a_node_elsewhere_is_collected(tmp_path: Path) -> None:
+    """A node that does not sign keeps its directory on another machine; nothing is lost and nothing comes twice."""
+    main = begin(tmp_path / "main")
+    there = tmp_path / "there"
+    for round_ in range(2):
+        node = EvidenceLog(there / "evidence", node="far", now=later(round_), origin=samples.ORIGIN, signs=False)
+        decide(node, round_, 4, at=round_)
+        node.close(later(61 * round_ + 61))
+        assert not (there / "evidence" / "checkpoint").exists()
+        assert collect(Layout(there / "evidence"), Layout(tmp_path / "main" / "evidence")) == 5 - 3 * round_
+    decide(main, 9, 3)
+    main.close(later(300))
+    report = verify(tmp_path / "main", now=later(400))
+    assert_valid(report)
+    assert step(report, 8).checked == 11
+    other = begin(tmp_path / "other")
+    other.close(later(1))
+    with pytest.raises(EvidenceError, match="not a node"):
+        collect(Layout(there / "evidence"), Layout(tmp_path / "nowhere"))
+
+
+def test_a_node_s_damage_is_not_collected(tmp_path: Path) -> None:
+    begin(tmp_path / "main").close(later(1))
+    node = EvidenceLog(tmp_path / "there" / "evidence", node="far", now=later(0), origin=samples.ORIGIN, signs=False)
+    decide(node, 1, 4)
+    node.close(later(61))
+    path = next((tmp_path / "there" / "evidence" / "segments").iterdir())
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(EvidenceError, match="hash of its manifest"):
+        collect(Layout(tmp_path / "there" / "evidence"), Layout(tmp_path / "main" / "evidence"))

@@ -30,6 +30,7 @@ def add_parsers(actions: _SubParsersAction[Any]) -> None:
     _add_keygen(actions)
     _add_rotate(actions)
     _add_witness(actions)
+    _add_collect(actions)
 
 
 def _add_checkpoint(actions: _SubParsersAction[Any]) -> None:
@@ -95,6 +96,14 @@ def _add_witness(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument("--port", type=int, default=7380, metavar="PORT", help="(default: %(default)s; 0 for any)")
     options.add_output(parser)
     parser.set_defaults(run=run_witness)
+
+
+def _add_collect(actions: _SubParsersAction[Any]) -> None:
+    parser = actions.add_parser("collect", help="bring what nodes on other machines have sealed into the log")
+    _add_directory(parser)
+    parser.add_argument("nodes", nargs="+", type=Path, metavar="NODE_DIR", help="a node's directory")
+    options.add_output(parser)
+    parser.set_defaults(run=run_collect)
 
 
 def _add_directory(parser: ArgumentParser) -> None:
@@ -196,6 +205,17 @@ def run_rotate(arguments: Namespace) -> int:
     place = _find(arguments)
     keys = [key.text for key in rotate(place, _store(place), _origin(place), datetime.now(UTC))]
     _answer(arguments, {"keys": keys}, "\n".join(keys))
+    return DONE
+
+
+def run_collect(arguments: Namespace) -> int:
+    """Collect, and say how much."""
+    from optout.evidence.collect import collect
+    from optout.evidence.layout import Layout
+
+    place = _find(arguments)
+    count = sum(collect(Layout(node), place) for node in arguments.nodes)
+    _answer(arguments, {"manifests": count}, f"{count} manifests")
     return DONE
 
 

@@ -33,7 +33,7 @@ _NAMES = tuple(
     for pattern in (
         "evidence\\.json", "checkpoint", "policy\\.txt", r"checkpoints/[0-9]+", r"timestamps/[0-9]+\.[0-9]+\.tsr",
         rf"tile/([0-9]|[1-5][0-9]|6[0-3])/{_TILE}", f"tile/entries/{_TILE}", "documents/[0-9a-f]{64}",
-        rf"segments/{_NODE}-[0-9]{{15}}\.parquet", r"pending/[^/]+\.json", "private/.+",
+        rf"segments/{_NODE}-[0-9]{{15}}\.parquet", r"(pending|collected)/[^/]+\.json", "private/.+",
         rf"{_NODE}-[0-9]{{15}}\.jsonl\.zst", rf"{_NODE}\.head", rf"{_NODE}\.lock",
         rf"{_NODE}-[0-9]{{15}}\.jsonl\.[0-9]+\.torn", r"(.*/)?\.[^/]+\.part",
     )

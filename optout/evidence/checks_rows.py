@@ -12,7 +12,7 @@ from optout.evidence import journal, segment
 from optout.evidence.checks import Named
 from optout.evidence.entries import GAP, PURGE, REDACTION, SEGMENT
 from optout.evidence.journal import Damage, Tip
-from optout.evidence.publisher import pending
+from optout.evidence.publisher import collected, pending
 from optout.evidence.sealing import counts
 from optout.evidence.tlog import Tree
 
@@ -76,7 +76,8 @@ def manifests(evidence: Evidence) -> list[tuple[dict[str, Any], list[dict[str, A
     """Every segment's manifest, signed or pending, with what was done to the segment since."""
     found = [entry for _, entry in evidence.of_type(SEGMENT)]
     try:
-        waiting = [entry for _, entry in pending(evidence.layout) if entry["v"] == SEGMENT]
+        left = [*collected(evidence.layout), *pending(evidence.layout)]
+        waiting = [entry for _, entry in left if entry["v"] == SEGMENT]
     except EvidenceError:
         waiting = []
     known = {manifest["file"] for manifest in found}

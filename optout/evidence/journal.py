@@ -286,7 +286,7 @@ class Journal:
         # The file is kept open and written over, because opening it took a third of a commit; it never gets shorter.
         if self._head is None:
             self._head = (self.directory / f"{self.node}.head").open("wb", buffering=0)
-        os.pwrite(self._head.fileno(), _head_bytes(self._tip), 0)
+        os.pwrite(self._head.fileno(), head_bytes(self._tip), 0)
 
     def _recover(self, start: Tip) -> Tip:
         """Read the chain to its end, cut an incomplete last frame, and make ready to append after it."""
@@ -341,7 +341,7 @@ def read_head(directory: Path, node: str) -> Tip | None:
         data = (directory / f"{node}.head").read_bytes()
         said = decode(data.removesuffix(b"\n"))
         tip = Tip(said["next_seq"], bytes.fromhex(said["chain"]))
-        return tip if _head_bytes(tip) == data else None
+        return tip if head_bytes(tip) == data else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -407,7 +407,8 @@ def check(path: Path, before: Tip | None) -> Iterator[Frame | Damage]:
                 return
 
 
-def _head_bytes(tip: Tip) -> bytes:
+def head_bytes(tip: Tip) -> bytes:
+    """The content of a head file."""
     return encode({"chain": tip.chain.hex(), "next_seq": tip.next_seq}) + b"\n"
 
 

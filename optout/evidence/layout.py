@@ -10,6 +10,7 @@ timestamps/              RFC 3161 tokens over them
 segments/                sealed rows, one Parquet file each
 documents/               the policy, registry and identity files in force, by SHA-256
 pending/                 manifests that the log has not taken up yet
+collected/               manifests that the log of another directory has taken up
 <node>-….jsonl.zst       journals: rows that are not sealed yet
 private/                 keys, salts and the signer's memory; never to be published
 ```
@@ -75,6 +76,11 @@ class Layout:
     def pending(self) -> Path:
         """Manifests that the log has not taken up yet."""
         return self.directory / "pending"
+
+    @property
+    def collected(self) -> Path:
+        """Manifests that the log of another directory has taken up."""
+        return self.directory / "collected"
 
     @property
     def private(self) -> Path:

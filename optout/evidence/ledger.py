@@ -22,13 +22,12 @@ import pyarrow as pa
 
 from optout.errors import EvidenceError
 from optout.evidence import entries, layout, sealing
-from optout.evidence.entries import SEGMENT
 from optout.evidence.files import disk_errors, write_durably
 from optout.evidence.journal import ROWS_PER_FILE, Journal, Tip, journal_files
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Description, Layout
 from optout.evidence.log import LogReader
-from optout.evidence.publisher import Index, Publisher, index_of, pending
+from optout.evidence.publisher import Index, Publisher, collected, index_of, pending
 from optout.evidence.redaction import finish
 from optout.evidence.rows import completed, microseconds
 from optout.evidence.segment import ROWS
@@ -62,6 +61,7 @@ class EvidenceLog:
         archive: Path | None = None,
         origin: str | None = None,
         rows_per_segment: int = ROWS_PER_FILE,
+        signs: bool = True,
     ) -> None:
         """Open or begin the evidence of a crawl, finishing what an earlier process left undone.
 
@@ -72,6 +72,7 @@ class EvidenceLog:
             archive: where signals are archived; beside the evidence by default.
             origin: the name of a new log, such as `evidence.example.org/crawl-decisions/2026`. It cannot change.
             rows_per_segment: seal when so many rows have come together.
+            signs: whether this process may write the log. A node on another machine does not; see `collect`.
 
         Raises:
             EvidenceError: another process uses the node's name, the disk refuses, or the evidence is damaged.
@@ -80,15 +81,15 @@ class EvidenceLog:
         description = described(self.layout, origin, archive, now)
         self.node, self.origin = node, description.origin
         self.store = KeyStore(self.layout.private)
-        self._publisher = Publisher(self.layout, self.store, self.origin)
+        self._publisher = Publisher(self.layout, self.store, self.origin, signs=signs)
         self._archiving, self._publishing = threading.RLock(), threading.RLock()
         self._waiting_since = now
-        self._documents: dict[str, str] = {}
         with ExitStack() as undo:
             undo.callback(self._publisher.close)
             if self._publisher.acquire():
                 finish(self.layout, self.store, self._publisher.index.redactions)
-            start = _sealed_up_to(self.layout, node)
+            self._index = _known(self.layout)
+            start = _sealed_up_to(self.layout, node, self._index)
             self.journal = Journal(directory, node=node, rows_per_file=rows_per_segment, start=start)
             undo.callback(self.journal.close)
             self.archive = SignalArchive(directory / description.archive, prefix=node)
@@ -161,12 +162,12 @@ class EvidenceLog:
         names = [sha256(part).hexdigest() for part in parts]
         digest = digest or (names[0] if len(names) == 1 else sha256(bytes.fromhex("".join(names))).hexdigest())
         with self._publishing:
-            if self._documents.get(kind, self._publisher.index.documents.get(kind)) != digest:
+            if self._index.documents.get(kind) != digest:
                 for name, part in zip(names, parts, strict=True):
                     write_durably(self.layout.documents / name, part)
                 entry = entries.document(kind, digest, names, microseconds(now))
                 sealing.put_pending(self.layout, f"document-{kind}-{digest[:16]}", entry)
-            self._documents[kind] = digest
+            self._index.documents[kind] = digest
         return digest
 
     def tick(self, now: datetime) -> None:
@@ -228,12 +229,11 @@ class EvidenceLog:
             everything.callback(self.archive.close)
 
     def _put_archives(self, now: datetime) -> None:
-        known = self._publisher.index.archives
         for path in sealed_files(self.archive.directory):
-            if path.name not in known and path.name.startswith(f"{self.archive.prefix}-"):
-                name = f"archive-{path.name}"
-                if not (self.layout.pending / f"{name}.json").exists():
-                    sealing.put_pending(self.layout, name, entries.archive(describe(path), microseconds(now)))
+            if path.name not in self._index.archives and path.name.startswith(f"{self.archive.prefix}-"):
+                entry = entries.archive(describe(path), microseconds(now))
+                sealing.put_pending(self.layout, f"archive-{path.name}", entry)
+                self._index.archives.add(path.name)
 
 
 class TableLog:
@@ -265,7 +265,7 @@ class TableLog:
             undo.callback(self._publisher.close)
             if self._publisher.acquire():
                 finish(self.layout, self.store, self._publisher.index.redactions)
-            self.next_seq = _sealed_up_to(self.layout, node).next_seq
+            self.next_seq = _sealed_up_to(self.layout, node, _known(self.layout)).next_seq
             undo.pop_all()
 
     def append(self, table: pa.Table) -> int:
@@ -330,16 +330,19 @@ def _relative(archive: Path, directory: Path) -> str:
     return os.path.relpath(archive.resolve(), directory.resolve())
 
 
-def _sealed_up_to(place: Layout, node: str) -> Tip:
-    """Where the sealed rows of a node end, after removing journal files that were sealed before a crash."""
-    found = Index()
+def _known(place: Layout) -> Index:
+    """What the log holds, and what nodes have left for it."""
     head = KeyStore(place.private).signed()
-    if head is not None:
-        found = index_of(LogReader(place, head.size))
-    for _, entry in pending(place):
-        if entry["v"] == SEGMENT and entry["node"] == node and not found.has(entry):
+    found = Index() if head is None else index_of(LogReader(place, head.size))
+    for _, entry in [*collected(place), *pending(place)]:
+        if not found.has(entry):
             found.take(entry)
-    tip = found.tips.get(node, Tip(0, bytes(32)))
+    return found
+
+
+def _sealed_up_to(place: Layout, node: str, known: Index) -> Tip:
+    """Where the sealed rows of a node end, after removing journal files that were sealed before a crash."""
+    tip = known.tips.get(node, Tip(0, bytes(32)))
     with disk_errors(place.directory):
         for path in journal_files(place.directory, node):
             if int(path.name[-25:-10]) < tip.next_seq:

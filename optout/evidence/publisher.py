@@ -104,8 +104,21 @@ def pending(layout: Layout) -> Iterator[tuple[Path, dict[str, Any]]]:
     Raises:
         EvidenceError: a file is damaged.
     """
+    return _entries(layout.pending)
+
+
+def collected(layout: Layout) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What the log of another directory has taken up, in the same order.
+
+    Raises:
+        EvidenceError: a file is damaged.
+    """
+    return _entries(layout.collected)
+
+
+def _entries(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     found = []
-    for path in layout.pending.glob("*.json"):
+    for path in directory.glob("*.json"):
         try:
             entry = entries.parse(path.read_bytes())
         except FileNotFoundError:
@@ -119,8 +132,9 @@ def pending(layout: Layout) -> Iterator[tuple[Path, dict[str, Any]]]:
 class Publisher:
     """The writing end of the log, opened when it is first needed and free."""
 
-    def __init__(self, layout: Layout, store: KeyStore, origin: str) -> None:
-        """Name the log; nothing is opened yet."""
+    def __init__(self, layout: Layout, store: KeyStore, origin: str, *, signs: bool = True) -> None:
+        """Name the log; nothing is opened yet. One that does not sign leaves everything to others."""
+        self._signs = signs
         self._layout, self._store, self._origin = layout, store, origin
         self._taken: set[Path] = set()
         self._signed_at = 0
@@ -133,6 +147,8 @@ class Publisher:
         Raises:
             EvidenceError: the log is damaged, or the disk refuses.
         """
+        if not self._signs:
+            return False
         if self.writer is None:
             try:
                 self.writer = LogWriter(self._layout, self._store, self._origin)
