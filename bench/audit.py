@@ -78,7 +78,7 @@ def make_urls(bodies: list[bytes], rows: int) -> Rows:
         for url in real[:50_000]
         if "[" not in url
     ]
-    own = [[line.split(b":", 1)[1].strip().decode("utf-8", "replace") for line in body.splitlines() if line.lower().startswith((b"disallow:", b"allow:"))] for body in bodies]  # fmt: skip
+    own = [own_paths(body) for body in bodies]
     weights = list(accumulate(1 / rank for rank in range(1, len(bodies) + 1)))
     found = []
     for host in random.choices(range(len(bodies)), cum_weights=weights, k=rows):
@@ -89,12 +89,26 @@ def make_urls(bodies: list[bytes], rows: int) -> Rows:
     return found
 
 
+def own_paths(body: bytes) -> list[str]:
+    """The paths that a file's own rules name."""
+    rules = (line for line in body.splitlines() if line.lower().startswith((b"disallow:", b"allow:")))
+    return [rule.split(b":", 1)[1].strip().decode("utf-8", "replace") for rule in rules]
+
+
+def answer(host: int, path: str, body: bytes) -> Exchange:
+    """What a host answers at a well-known path: its robots.txt, and 404 elsewhere."""
+    url = f"https://www.site-{host}.example{path}"
+    if path == "/robots.txt":
+        return Exchange(url, path, 200, (), body, fetched_at=SEEN)
+    return Exchange(url, path, 404, fetched_at=SEEN)
+
+
 def fill(folder: Path, bodies: list[bytes]) -> None:
     """A store in which every host has its file, and none of the others."""
     policy = policy_files.load("eu-gpai", as_of=TODAY)
     with Store.open(folder, create=True) as store:
         store.put(
-            Exchange(f"https://www.site-{host}.example{path}", path, 200 if path == "/robots.txt" else 404, (), body if path == "/robots.txt" else b"", fetched_at=SEEN)
+            answer(host, path, body)
             for host, body in enumerate(bodies)
             for path in required_paths(policy)
         )  # fmt: skip

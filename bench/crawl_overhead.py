@@ -119,7 +119,7 @@ def answer(status: str, kind: str, body: bytes) -> bytes:
 
 def serve(pipe: Any) -> None:  # noqa: ANN401 - one end of a pipe
     """Serve until told to stop, then say how often each path was asked for."""
-    draw = random.Random(SEED)  # noqa: S311
+    draw = random.Random(SEED)
     Server.asked = Counter()
     Server.answers = {
         b"/s-": answer("200 OK", "text/html; charset=utf-8", made_page(1_000, draw)),
@@ -271,7 +271,7 @@ def attach(watch: Stopwatch) -> None:
     watch.coroutine(groups.Groups, "_commit")
 
 
-def child(kind: str, size: str, port: int, pages: int, spider: str) -> None:
+def child(kind: str, size: str, port: int, pages: int, spider: str) -> None:  # noqa: C901 - a spider stands in it
     """Crawl, and print what it took as JSON. A spider whose name begins with `timed` has the stopwatch."""
     from scrapy import Request, Spider  # noqa: PLC0415
     from scrapy.crawler import CrawlerProcess  # noqa: PLC0415

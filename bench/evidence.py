@@ -1,4 +1,4 @@
-"""The evidence log: sealing, durable appends, size, verification, deciding again and proofs, beside pymerkle and SQLite.
+"""The evidence log: sealing, appends, size, verification, deciding again and proofs, beside pymerkle and SQLite.
 
 Use: python bench/evidence.py [--quick]
 
@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -56,8 +57,10 @@ SEED, HOSTS = 20261123, 60_000
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TARGETS = {"seal_rows_per_s": 100_000, "append_p99_ms": 50, "bytes_per_row": 60}
 WORDS = ("news", "article", "blog", "sport", "travel", "culture", "archive", "story", "review", "recipe", "politics")
-DENY = '[{"k":"robots-exclusion","place":"/robots.txt line 3 (Disallow)","purpose":"ai-train","scope":"everyone",' \
-    '"state":"reserved","strength":"standard","value":"/p/"}]'  # fmt: skip
+DENY = (
+    '[{"k":"robots-exclusion","place":"/robots.txt line 3 (Disallow)","purpose":"ai-train","scope":"everyone",'
+    '"state":"reserved","strength":"standard","value":"/p/"}]'
+)
 COVERAGE = '{"/.well-known/tdmrep.json":"unavailable","/ai.txt":"unavailable","/robots.txt":"retrieved"}'
 
 
@@ -181,7 +184,7 @@ def sqlite(place: Path, rows: list[dict]) -> int:
             database.execute("begin")
             values = [[item if isinstance(item, str | int) else json.dumps(item) for item in row.values()]
                       for row in rows[at : at + 1000]]  # fmt: skip
-            database.executemany(f"insert into decisions values ({marks})", values)
+            database.executemany(f"insert into decisions values ({marks})", values)  # noqa: S608
             database.execute("commit")
         database.execute("pragma wal_checkpoint(truncate)")
     database.close()
@@ -189,7 +192,7 @@ def sqlite(place: Path, rows: list[dict]) -> int:
 
 
 def merkle(lines: list[bytes]) -> bytes:
-    """pymerkle's root over the canonical rows."""
+    """Pymerkle's root over the canonical rows."""
     tree = InmemoryTree(algorithm="sha256")
     for line in lines:
         tree.append_entry(line)
@@ -219,8 +222,9 @@ def sealing(figures: dict[str, float], rounds: int, segments: int, crawl_rows: i
         with directory() as place:
             seconds, log = cpu(lambda: journal(place, rows))
             note("journal_rows_per_s", crawl_rows, seconds)
-            note("journal_seal_rows_per_s", crawl_rows, cpu(lambda: log.close(NOW + timedelta(seconds=90)))[0])
-            ours = duckdb.sql(f"select host, count(*) from '{place}/evidence/segments/*.parquet' group by 1").fetchall()
+            note("journal_seal_rows_per_s", crawl_rows, cpu(partial(log.close, NOW + timedelta(seconds=90)))[0])
+            segments_of_log = f"'{place}/evidence/segments/*.parquet'"
+            ours = duckdb.sql(f"select host, count(*) from {segments_of_log} group by 1").fetchall()  # noqa: S608
         with directory() as place:
             note("sqlite_rows_per_s", crawl_rows, cpu(lambda: sqlite(place, rows))[0])
             figures["sqlite_bytes_per_row"] = size_of(place) / crawl_rows

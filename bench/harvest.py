@@ -83,7 +83,7 @@ def certificate(folder: Path) -> Path:
 
 def robots_of(number: int) -> bytes:
     """A robots.txt of ordinary size; which rules it has depends on the host's number only."""
-    source = random.Random(SEED * 1_000_003 + number)  # noqa: S311 - made from a seed on purpose
+    source = random.Random(SEED * 1_000_003 + number)
     rules = "".join(f"Disallow: /{source.randrange(10**6):06}/\n" for _ in range(source.randrange(2, 40)))
     return f"User-agent: *\n{rules}Allow: /\n\nUser-agent: GPTBot\nDisallow: /\n".encode()
 

@@ -78,7 +78,7 @@ def made_head(draw: random.Random) -> Iterator[str]:
 
 def made_page(seed: int) -> bytes:
     """A page; a third of its bytes are head. Half of the pages are below 70 KB and the mean is above 100 KB."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     head = list(made_head(draw))
     if seed % 3 == 0:
         head.insert(draw.randrange(len(head) + 1), RESERVATIONS[seed // 3 % len(RESERVATIONS)])

@@ -54,7 +54,7 @@ def write_source(path: Path, entries: int) -> None:
 
 def questions(entries: int, count: int) -> list[str]:
     """Hosts, one in ten of which is listed, as itself or under a domain."""
-    draw = random.Random(7)  # noqa: S311
+    draw = random.Random(7)
     numbers = (
         draw.randrange(entries) if draw.random() < 0.1 else entries + draw.randrange(entries) for _ in range(count)
     )

@@ -27,7 +27,7 @@ SEED = 7
 
 def bodies() -> list[bytes]:
     """Real robots.txt bodies, or made ones of the same order of size."""
-    chance = random.Random(SEED)  # noqa: S311 - a sample, not a secret
+    chance = random.Random(SEED)
     if CORPUS.exists():
         from pyarrow import parquet  # noqa: PLC0415 - only where the corpus is
 

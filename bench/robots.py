@@ -62,7 +62,7 @@ def repeat(job: Callable[[], object], times: int) -> Callable[[], None]:
 
 def made_file(rules: int, seed: int) -> str:
     """A file with one group, three in ten of whose rules have wildcards."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     lines = ["User-agent: *"]
     for number in range(rules):
         folder, leaf = draw.choice(WORDS), f"{draw.choice(WORDS)}-{number}"
@@ -73,7 +73,7 @@ def made_file(rules: int, seed: int) -> str:
 
 
 def made_urls(rules: int, count: int, seed: int) -> list[str]:
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     pick = lambda: draw.choice(WORDS)  # noqa: E731
     return [
         f"https://example.com/{pick()}/{pick()}/{pick()}-{draw.randrange(rules * 2)}/{pick()}.html?{pick()}=1"

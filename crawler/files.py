@@ -36,9 +36,7 @@ class AssetReader:
         self._files.close()
 
     async def parts(self, response: Response) -> tuple[Exchange, ...]:
-        """Every part of a file that may speak about it; a page speaks by its elements and has none."""
-        if _is_page(response.body):
-            return ()
+        """Every part of a file that may speak about it."""
         if is_asyncio_available():
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self._thread, self._files.read_bytes, response.url, response.body)
@@ -47,8 +45,11 @@ class AssetReader:
         return tuple(replace(part, fetched_at=datetime.now(UTC)) for part in found.exchanges)
 
 
-def _is_page(body: bytes) -> bool:
-    """Tell by the first bytes, not by what the server says; most pages are told by their very first."""
+def is_page(body: bytes) -> bool:
+    """Whether a body is a page, which speaks by its elements and has no parts.
+
+    The first bytes tell, not what the server says; most pages are told by their very first.
+    """
     if not body or body[:64].lstrip().lower().startswith(_PAGE_BEGINNINGS):
         return True
     return sniff(body[:_SNIFFED]) in _PAGES

@@ -22,7 +22,7 @@ from crawler import options
 from crawler.account import HEADERS, PAGE, REQUEST, Account
 from crawler.carriers import Screen, excerpt, exchange_of
 from crawler.fetcher import SignalFetcher, pairs
-from crawler.files import AssetReader
+from crawler.files import AssetReader, is_page
 from crawler.ledger import Ledger
 from crawler.origins import Origins
 from crawler.outcome import Judge, OptedOut
@@ -265,11 +265,11 @@ class Guard:
             # A download handler that follows redirects by itself has been where nobody decided.
             given = await self._decide(response.url, request)
         page = exchange_of(response) if self._screen.finds(response) else None
-        documents: tuple[Exchange, ...] = ()
+        closer = () if is_page(response.body) else await self._files.parts(response)
         if page is not None:
-            documents = await self._origins.documents(engine.read((page,), self.options.policy), request)
-        parts = await self._files.parts(response)
-        self._look_closer(response, given, page, (*documents, *parts))
+            closer += await self._origins.documents(engine.read((page,), self.options.policy), request)
+        if page is not None or closer or self._lists is not None:
+            self._look_closer(response, given, page, closer)
         self._let_on(response, given, page)
         action = self._postponed.pop(request, None) if self._postponed else None
         if action is not None:
@@ -277,13 +277,13 @@ class Guard:
         return response
 
     def _look_closer(
-        self, response: Response, given: Pass, page: Exchange | None, documents: tuple[Exchange, ...] = ()
+        self, response: Response, given: Pass, page: Exchange | None, found: tuple[Exchange, ...] = ()
     ) -> None:
-        """Decide again where the page speaks, or its content is on a list."""
+        """Decide again where the page speaks, parts or documents of it were found, or its content is on a list."""
         listed = () if self._lists is None else self._lists.consult_body(response.body)
-        if page is None and not listed and not documents:
+        if page is None and not listed and not found:
             return
-        closer = (*given.listed, *documents, *listed)
+        closer = (*given.listed, *found, *listed)
         grounds = self._keep((*given.site.exchanges, *closer)) if closer else given.site.digest
         given.outcome = given.site.judged(given.url, (*_one(page), *closer), grounds)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from policies_for_tests import shipped
+
 from optout.acquisition.history import Store
 from optout.engine import required_paths
 from optout.model import Exchange
-from policies_for_tests import shipped
 
 MAY = datetime(2025, 5, 1, tzinfo=UTC)
 

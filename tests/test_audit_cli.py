@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-
 from audit_store import make, state
+
 from optout.cli import main
 
 OPEN = "User-agent: *\nDisallow: /private\n"
@@ -124,7 +124,7 @@ def test_the_date_of_a_row_chooses_the_state(store, tmp_path):
     time = json.loads((tmp_path / "crawl/report.json").read_text())["time"]
     assert (time["reserved_since"], time["opened_since"]) == (1, 1)
     assert audit(store, tmp_path / "retro", path, "--as-of", "crawl", "--retroactive") == 0
-    assert [row["reason"] for row in rows(tmp_path / "retro")][0] == "since.robots.group.disallow"
+    assert next(row["reason"] for row in rows(tmp_path / "retro")) == "since.robots.group.disallow"
     assert audit(store, tmp_path / "day", path, "--as-of", "2025-06-01") == 0
     assert [row["effect"] for row in rows(tmp_path / "day")] == ["permit", "deny"] * 3
     assert audit(store, tmp_path / "now", path) == 0

@@ -1,12 +1,12 @@
 """The second reader need not be asked where it is proved that it adds nothing, and only there."""
 
 import pytest
+from policies_for_tests import shipped
 
 from optout import engine
 from optout.audit.second import doubts_about, reads_alike
 from optout.identity import Identity
 from optout.model import Exchange
-from policies_for_tests import shipped
 
 
 def doubts(robots):

@@ -63,7 +63,7 @@ def tdm(value: str, *, namespace: str = TDM, policy: str = "") -> bytes:
 
 def picture(kind: str, *, size: tuple[int, int] = (24, 16), seed: int = 0, quality: int = 75) -> bytes:
     """A picture of random colours in one of Pillow's formats."""
-    rng = random.Random(seed)  # noqa: S311 - colours
+    rng = random.Random(seed)
     image = Image.frombytes("RGB", size, rng.randbytes(size[0] * size[1] * 3))
     out = io.BytesIO()
     (image.convert("P") if kind == "GIF" else image).save(out, kind, quality=quality)

@@ -82,7 +82,7 @@ class Declarations:
             media_type: by its first bytes.
         """
         codes = _codes_of_file(name, media_type)
-        exact = self._by_instance.get(codes.instance)
+        exact = None if codes.instance is None else self._by_instance.get(codes.instance)
         if exact is not None:
             yield Packet(Slot.JSON, f"declaration in line {exact.line}, same bytes", exact.text)
             return

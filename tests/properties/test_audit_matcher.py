@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
+from policies_for_tests import shipped
 
 from optout import engine
+from optout.acquisition.history import OriginState
 from optout.audit.flat import flatten
 from optout.audit.judge import KERNEL, AsOf, Judge, Reading
 from optout.audit.matcher import Matcher
@@ -15,7 +19,6 @@ from optout.audit.outcomes import outcome_of
 from optout.identity import Identity
 from optout.model import Exchange
 from optout.syntax.patterns import Pattern, PatternTable
-from policies_for_tests import shipped
 
 _PIECES = st.sampled_from(["/", "a", "b", "ab", "*", "**", "$", "%41", "%3F", "?", "é", "3F", "=", "robots.txt"])
 _PATTERNS = st.lists(_PIECES, max_size=5).map(lambda parts: "/" + "".join(parts)) | st.just("*") | st.just("/")
@@ -53,10 +56,6 @@ class OneOrigin:
     def state(self, origin, as_of):
         if origin != "https://example.com":
             return None
-        from datetime import UTC, datetime
-
-        from optout.acquisition.history import OriginState
-
         return OriginState(self.exchanges, datetime(2026, 1, 1, tzinfo=UTC), None, unchanged=False, content_key="one")
 
 
@@ -84,8 +83,6 @@ _URLS = st.lists(
 
 @given(_GROUPS, _URLS, st.sampled_from(["eu-gpai", "literal", "conservative"]))
 def test_judging_a_column_is_deciding_on_each_url(groups, urls, name):
-    import pyarrow as pa
-
     text = "\n".join(
         line
         for agent, rules in groups
