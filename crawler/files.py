@@ -42,7 +42,9 @@ class AssetReader:
             found = await loop.run_in_executor(self._thread, self._files.read_bytes, response.url, response.body)
         else:
             found = self._files.read_bytes(response.url, response.body)
-        return tuple(replace(part, fetched_at=datetime.now(UTC)) for part in found.exchanges)
+        # A part that cannot be read was received all the same; without a status the archive would not take it.
+        now = datetime.now(UTC)
+        return tuple(replace(part, status=part.status or response.status, fetched_at=now) for part in found.exchanges)
 
 
 def is_page(body: bytes) -> bool:

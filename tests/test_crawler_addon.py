@@ -14,6 +14,7 @@ from scrapy.http import HtmlResponse
 from crawler.outcome import OptedOut
 from optout.errors import EvidenceError
 from optout.evidence.journal import Journal, rows
+from optout.evidence.verify import verify
 from optout.evidence.warc import ArchiveReader
 
 if TYPE_CHECKING:
@@ -260,6 +261,18 @@ async def test_media_of_a_closed_origin_are_not_fetched(simulator: Simulator, si
     )
     assert closed.asked("/a.bin") == 0
     assert [found["url"] for found in done.items[0]["files"]] == [media[1]]
+
+
+async def test_a_file_that_cannot_be_read_is_denied_and_the_crawl_goes_on(
+    site: Origin, tmp_path: Path, shared: Path
+) -> None:
+    (locked,) = (shared / "assets").rglob("basic-password.pdf")
+    url = site.put("/locked.pdf", Answer(headers=(("Content-Type", "application/pdf"),), body=locked.read_bytes()))
+    other = site.page("/other")
+    done = await crawl(tmp_path, url, other)
+    assert done.urls == {other}
+    assert done.stat("finish_reason") == "finished"
+    assert not [fault for step in verify(tmp_path).steps for fault in step.faults]
 
 
 async def test_the_http_cache_neither_keeps_a_denied_page_nor_answers_for_a_closed_origin(
