@@ -1,10 +1,11 @@
 import gzip
 import io
 import json
+import pickle
 import subprocess
 import sys
 import tarfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from audit_store import make, state
+from optout.audit import Auditor, decide
 
 from optout.cli import main
 
@@ -283,3 +285,52 @@ def test_shares_of_several_machines_are_the_whole(store, tmp_path):
     assert len(rows(tmp_path / "out")) == 5
     assert audit(store, tmp_path / "out", folder) == 0
     assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 5
+
+
+def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(f'{{"url": "https://{name}.example/x"}}\n' for name in ("turned", "opened", "open")))
+    audit(store, tmp_path / "then", path, "--as-of", "2025-06-01")
+    audit(store, tmp_path / "now", path)
+    capsys.readouterr()
+    command = ["audit", "--diff", str(tmp_path / "then"), str(tmp_path / "now"), "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["remove"] == 1
+    found = pq.read_table(tmp_path / "removals.parquet").to_pylist()
+    assert [(row["change"], row["url"]) for row in found] == [
+        ("remove", "https://turned.example/x"),
+        ("add", "https://opened.example/x"),
+    ]
+
+
+def test_the_library_adds_columns_and_keeps_rows(store):
+    auditor = Auditor(store, date(2026, 11, 23))
+    table = pa.table({"n": [1, 2, 3], "url": ["https://shut.example/", None, "https://open.example/a"]})
+    found = decide(table, pickle.loads(pickle.dumps(auditor)))
+    assert found["effect"].to_pylist() == ["deny", "deny", "permit"]
+    assert found["n"].to_pylist() == [1, 2, 3]
+    assert decide(table.slice(0, 0), auditor).schema == found.schema
+
+
+def test_the_example_in_the_documentation_runs(capsys):
+    text = (Path(__file__).parents[1] / "docs/how-to/audit-as-library.md").read_text()
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    said = capsys.readouterr().out
+    assert [word for word in ("'review'", "'deny'", "origin.unknown") if word in said] == [
+        "'review'",
+        "'deny'",
+        "origin.unknown",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["ray", "pyspark"])
+def test_other_engines_make_the_same_bytes(store, tmp_path, engine):
+    pytest.importorskip(engine, reason=f"{engine} is not installed: make test EXTRAS=ray,spark")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jsonl").write_text('{"url": "https://open.example/page"}\n' * 10)
+    name = engine.removeprefix("py")
+    assert audit(store, tmp_path / name, folder, "--engine", name) == 0
+    assert audit(store, tmp_path / "local", folder) == 0
+    assert snapshot(tmp_path / name) == snapshot(tmp_path / "local")

@@ -19,7 +19,7 @@ from optout.audit.sites import View
 from optout.urls import match_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -259,19 +259,25 @@ class Judge:
         slots[rows] = chosen
         sites: list[Site | None] = [None] * len(states.all)
         matchers: list[object] = [None] * len(states.all)
-        for number in np.flatnonzero(np.bincount(chosen, minlength=len(states.all))).tolist():
-            state = states.all[number]
-            sites[number] = site = view.site(state.key, state.load)
-            matchers[number] = site.flat(kernel)
+        used = np.flatnonzero(np.bincount(chosen, minlength=len(states.all)))
+        new = {number for number in used.tolist() if not view.has(states.all[number].key)}
         out = np.full(len(located.codes), NO_STATE, np.int32)
+        for group in _groups(chosen, rows, new):
+            # What is new is dealt with site by site, so that each is compiled once.
+            state = states.all[int(slots[group[0]])]
+            out[group] = view.site(state.key, state.load).judge(located, group)
+            slots[group] = NO_STATE
+        for number in used.tolist():
+            if number not in new:
+                state = states.all[number]
+                sites[number] = site = view.site(state.key, state.load)
+                matchers[number] = site.flat(kernel)
         kernel.match(matchers, slots, located.starts, *buffers(located.urls), out)
         for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
-            known_site, number, url = sites[slots[row]], int(out[row]), partial(located.url, row)
-            if known_site is not None:
+            known, number, url = sites[slots[row]], int(out[row]), partial(located.url, row)
+            if known is not None:
                 odd = number == NO_STATE
-                out[row] = (
-                    known_site.judge_target(match_target(url()), url()) if odd else known_site.resolve(-2 - number, url)
-                )
+                out[row] = known.judge_target(match_target(url()), url()) if odd else known.resolve(-2 - number, url)
         return out[rows]
 
     def _since(self, view: View, states: _States, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
@@ -346,6 +352,16 @@ class _States:
         chosen = np.maximum(before, starts)
         near = usable & (np.abs(self.when(np.where(usable, chosen, NO_STATE)) - moments) <= most)
         return np.where(near, chosen, NO_STATE)
+
+
+def _groups(chosen: np.ndarray, rows: np.ndarray, wanted: set[int]) -> Iterable[np.ndarray]:
+    """The rows of each state that is wanted."""
+    if not wanted:
+        return []
+    mine = np.isin(chosen, list(wanted))
+    keys, places = chosen[mine], rows[mine]
+    order = np.argsort(keys, kind="stable")
+    return np.split(places[order], np.flatnonzero(np.diff(keys[order])) + 1)
 
 
 def moment(seconds: int) -> datetime:

@@ -175,6 +175,10 @@ class View:
             site = self._sites[key] = Site(key, self, load)
         return site
 
+    def has(self, key: str) -> bool:
+        """Whether the site of a content is at hand."""
+        return key in self._sites
+
     def number(self, verdict: Verdict) -> int:
         """The number of what a verdict comes to."""
         return self.outcomes.number(outcome_of(verdict, self.policy))

@@ -55,7 +55,10 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--shard", metavar="I/N", help="do only every N-th file, from the I-th, 0 being the first")
     parser.add_argument(
-        "--diff", nargs=2, metavar=("OUT1", "OUT2"), help="tell what changed between two audits, as a list of removals"
+        "--diff",
+        nargs=2,
+        metavar=("OUT1", "OUT2"),
+        help="write what changed between two audits to removals.parquet in OUT, or here",
     )
     parser.add_argument(
         "--as",
@@ -78,13 +81,28 @@ def _add_columns(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Audit a dataset, or compare two audits."""
     if arguments.diff:
-        from optout.audit.diff import print_diff
-
-        return print_diff(*map(Path, arguments.diff))
+        return _diff(*map(Path, arguments.diff), Path(arguments.out or "."), as_json=arguments.json)
     for name, value in (("DATA", arguments.data), ("--store DIR", arguments.store), ("--out OUT", arguments.out)):
         if not value:
             raise UnreadableInput(f"no {name} given", mend="write optout audit DATA... --store DIR --out OUT")
     return _audit(arguments)
+
+
+def _diff(first: Path, second: Path, folder: Path, *, as_json: bool) -> int:
+    """Write `removals.parquet`: rows to remove, rows to add, and rows whose reason is another."""
+    from optout.audit.diff import compare
+
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "removals.parquet"
+    counted = compare(first, second, target)
+    if as_json:
+        print(json.dumps({"file": str(target), **counted}))
+        return DONE
+    words = {"remove": "rows to remove", "add": "rows to add", "changed": "rows with another reason only"}
+    for name, text in words.items():
+        options.console().print(f"{counted.get(name, 0):>12,}  {text}", markup=False)
+    options.console().print(f"see {target}", markup=False, soft_wrap=True)
+    return DONE
 
 
 def _audit(arguments: Namespace) -> int:

@@ -1,0 +1,95 @@
+"""The audit as a library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from optout.audit.formats import Columns
+from optout.audit.formats.table import batch_of, check
+from optout.audit.job import Job
+from optout.audit.judge import AsOf
+from optout.audit.schema import answers
+
+if TYPE_CHECKING:
+    from optout.audit.judge import Judge
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Judges tables against a store; keep one, because it keeps what it has compiled.
+
+    Attributes:
+        store: the folder that `optout harvest` fills.
+        today: the day on which the policy is read.
+        policy: a name or the path of a policy file.
+        token: the product token that rules are addressed to.
+        as_of: which dated state of an origin counts.
+        retroactive: whether later states deny too.
+        columns: the names of the columns.
+    """
+
+    store: Path
+    today: date
+    policy: str = "eu-gpai"
+    token: str = "OptOutBot"  # noqa: S105 - a product token
+    as_of: AsOf = field(default_factory=AsOf)
+    retroactive: bool = False
+    columns: Columns = field(default_factory=Columns)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What judges; opened at the first question, so that an auditor can be sent to other processes."""
+        job = Job(self.store, self.policy, self.token, self.today, self.as_of, self.retroactive, (), self.columns)
+        return job.judge()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Everything but what was opened."""
+        return {name: value for name, value in vars(self).items() if name != "judge"}
+
+    def batch(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Judge a batch: its columns, and those of `optout.audit.schema.answers`.
+
+        Raises:
+            UnreadableInput: a column is missing.
+            StoreError: the store cannot be opened.
+        """
+        check(rows.schema, self.columns, "the table")
+        taken = batch_of(rows, self.columns)
+        judged = self.judge.judge(taken.urls, taken.dates, taken.pages)
+        added = answers(self.judge, judged)
+        kept = {name: rows.column(name) for name in rows.schema.names if name not in added}
+        plain = {name: column.cast(pa.string()) if _coded(column) else column for name, column in added.items()}
+        return pa.RecordBatch.from_pydict(kept | plain)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Judge a table; fit for `map_batches` of Ray and `map` of Hugging Face datasets in Arrow form."""
+        batches = [self.batch(rows) for rows in table.to_batches()]
+        return pa.Table.from_batches(batches) if batches else self._empty(table)
+
+    def _empty(self, table: pa.Table) -> pa.Table:
+        rows = pa.RecordBatch.from_pydict({one.name: pa.array([], one.type) for one in table.schema})
+        return pa.Table.from_batches([self.batch(rows)])
+
+
+def decide(table: pa.Table, auditor: Auditor) -> pa.Table:
+    """Add to a table what may be done with each row and why; rows and their order stay as they are.
+
+    Args:
+        table: with a column of URLs.
+        auditor: the store and policy to judge by.
+
+    Raises:
+        UnreadableInput: a column is missing.
+        StoreError: the store cannot be opened.
+    """
+    return auditor(table)
+
+
+def _coded(column: pa.Array) -> bool:
+    return bool(pa.types.is_dictionary(column.type))

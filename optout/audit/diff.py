@@ -1,0 +1,47 @@
+"""What changed between two audits of the same data, as a list of rows to remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from optout.errors import UnreadableInput
+
+_QUERY = """
+SELECT coalesce(a.file, b.file) AS file, coalesce(a.row, b.row) AS "row", coalesce(b.url, a.url) AS url,
+  CASE WHEN a.kept AND NOT coalesce(b.kept, false) THEN 'remove' WHEN b.kept AND NOT coalesce(a.kept, false) THEN 'add'
+    ELSE 'changed' END AS change,
+  a.effect AS effect_before, b.effect AS effect_after, a.reason AS reason_before, b.reason AS reason_after
+FROM read_parquet($1, union_by_name=true) a FULL JOIN read_parquet($2, union_by_name=true) b USING (file, row)
+WHERE a.kept IS DISTINCT FROM b.kept OR a.effect IS DISTINCT FROM b.effect OR a.reason IS DISTINCT FROM b.reason
+"""
+
+
+def compare(first: Path, second: Path, target: Path) -> dict[str, int]:
+    """Write the rows that are judged otherwise by the second audit, and count them by what is to be done.
+
+    Args:
+        first: the output folder of an audit.
+        second: that of a later one.
+        target: the Parquet file to write.
+
+    Raises:
+        UnreadableInput: a folder has no decisions.
+    """
+    paths = [_decisions(folder) for folder in (first, second)]
+    connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2})
+    name = str(target).replace("'", "''")
+    copy = f"COPY ({_QUERY} ORDER BY 4 DESC, 1, 2) TO '{name}' (FORMAT parquet, COMPRESSION zstd)"
+    connection.execute(copy, paths)
+    counted: list[Any] = connection.execute(
+        "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [str(target)]
+    ).fetchall()
+    return dict(counted)
+
+
+def _decisions(folder: Path) -> str:
+    if not any((folder / "decisions").glob("*.parquet")):
+        raise UnreadableInput(f"{folder} holds no decisions", mend="name the output folders of two audits")
+    return str(folder / "decisions" / "*.parquet")
