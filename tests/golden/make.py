@@ -13,9 +13,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1]))
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import evidence_samples as samples
 from evidence_samples import ORIGIN, begin, decide, later, robots
@@ -27,6 +26,8 @@ from optout.evidence.find import by_url
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout
 from optout.model import Exchange
+
+HERE = Path(__file__).parent
 
 
 def main() -> None:
