@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from optout.evidence import bundle, standalone
 from optout.evidence.layout import Layout
 from optout.evidence.note import parse_verifier
 from optout.evidence.query import Filter, Rows
-from optout.evidence.verify import verify
+from optout.evidence.verify import STEPS, verify
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("evidence-*.tar.gz"))
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
@@ -86,3 +87,9 @@ def test_the_standalone_verifier_runs_alone(golden: Path, tmp_path: Path) -> Non
     keys = [part for key in expected(golden)["first_keys"] for part in ("--key", key)]
     result = subprocess.run([*command, *keys], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_documented_steps_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "reference" / "evidence.md").read_text()
+    listed = [line.split(". ", 1)[1] for line in text.splitlines() if re.match(r"[0-9]+\. ", line)]
+    assert listed == [name for name, _ in STEPS]
