@@ -10,6 +10,7 @@ from aiohttp import web
 
 from optout.acquisition.client import Slots, open_fetcher
 from optout.acquisition.fetcher import Limits
+from optout.errors import EvidenceError
 from optout.evidence.layout import Layout
 from optout.evidence.query import Filter
 from optout.model import Purpose
@@ -96,11 +97,17 @@ class _Service:
     async def dashboard(self, _request: web.Request) -> web.Response:
         """The page of the log."""
         setup, view = self._setup, self._view
-        if self._verification is not None:
-            self._verification.renew()
-        snapshot = await view.snapshot() if view else None
-        checkpoint = view.checkpoint() if view else None
-        return _html(pages.dashboard(setup.policy, setup.identity, snapshot, checkpoint, self._verification))
+        if view is None or self._verification is None:
+            return _html(pages.dashboard(setup.policy, setup.identity, None))
+        self._verification.renew()
+        shown = pages.Log(self._verification)
+        try:
+            shown.snapshot = await view.snapshot()
+            shown.checkpoint = view.checkpoint()
+        except EvidenceError as fault:
+            # A damaged log is when people need this page most.
+            shown.fault = str(fault)
+        return _html(pages.dashboard(setup.policy, setup.identity, shown))
 
     async def decide(self, request: web.Request) -> web.Response:
         """What we may do with a URL."""

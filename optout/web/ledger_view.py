@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from optout.errors import EvidenceError, MalformedUrl
 from optout.evidence.checkpoint import parse
 from optout.evidence.note import parse as parse_note
@@ -138,8 +140,11 @@ class LedgerView:
 
 
 def _answered(layout: Layout, question: Callable[[Rows], Found]) -> Found:
-    with Rows(layout) as rows:
-        return question(rows)
+    try:
+        with Rows(layout) as rows:
+            return question(rows)
+    except duckdb.Error as fault:
+        raise EvidenceError("the log's segments cannot be read", place=str(fault).split("\n")[0]) from fault
 
 
 def _count(rows: Rows) -> Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
@@ -63,14 +64,26 @@ _ENVIRONMENT.filters |= {"brief": printable, "moment": _moment, "bar": _bar}
 _ENVIRONMENT.globals |= {"style": Markup(_STYLE), "purposes": tuple(Purpose)}  # noqa: S704 - our own file
 
 
-def dashboard(
-    policy: Policy, identity: Identity, snapshot: Snapshot | None, checkpoint: Mapping[str, Any] | None,
-    verification: Verification | None,
-) -> str:  # fmt: skip
-    """The page of the log; without evidence, the form alone."""
-    return _ENVIRONMENT.get_template("dashboard.html").render(
-        policy=policy, identity=identity, snapshot=snapshot, checkpoint=checkpoint, verification=verification
-    )
+@dataclass(slots=True)
+class Log:
+    """What of a log is shown.
+
+    Attributes:
+        verification: what is known of its soundness.
+        snapshot: its counts; None where it cannot be read.
+        checkpoint: the newest; None where there is none.
+        fault: why it cannot be read, or empty.
+    """
+
+    verification: Verification
+    snapshot: Snapshot | None = None
+    checkpoint: Mapping[str, Any] | None = None
+    fault: str = ""
+
+
+def dashboard(policy: Policy, identity: Identity, log: Log | None) -> str:
+    """The page of the log; without a log, the form alone."""
+    return _ENVIRONMENT.get_template("dashboard.html").render(policy=policy, identity=identity, log=log)
 
 
 def answer(assessment: Assessment, policy: Policy, identity: Identity, asked: Sequence[Purpose]) -> str:

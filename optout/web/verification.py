@@ -75,6 +75,13 @@ class Verification:
 
     async def _run(self) -> None:
         begun_at = datetime.now(UTC)
+        try:
+            output = await self._report()
+        except OSError:
+            output = b""
+        self.result = _result(begun_at, output)
+
+    async def _report(self) -> bytes:
         # A session of its own keeps the terminal's Ctrl-C away from it; the service ends it.
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -90,7 +97,7 @@ class Verification:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        self.result = _result(begun_at, output)
+        return output
 
 
 def _result(begun_at: datetime, output: bytes) -> Verified:
