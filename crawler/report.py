@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pyarrow import parquet
+from scrapy import signals
 
 from crawler.account import KEPT, PAGE
+from crawler.guard import guard_of
 from crawler.outcome import DECISION
 from optout.errors import MalformedUrl
+from optout.evidence.files import write_durably
 from optout.evidence.journal import rows
 from optout.evidence.layout import Layout, parse_segment_name
 from optout.urls import origin_of
@@ -18,6 +22,14 @@ from optout.urls import origin_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from scrapy.crawler import Crawler
+
+REPORT = "report.json"
+"""The name of the report in a crawl's directory."""
+
+COMPLETE = frozenset({"finished", "max-pages"})
+"""The reasons for which a crawl that did what it was asked to do ends."""
 
 _COUNTED = ("kind", "stage", "effect", "reason", "url")
 
@@ -86,6 +98,33 @@ class Report:
         """The report as an object."""
         origins = {origin: tally.json() for origin, tally in sorted(self.origins.items())}
         return {"total": self.total.json(), "origins": origins}
+
+
+class ReportWriter:
+    """Scrapy extension that writes `report.json` when everything else is on the disk."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        crawler.signals.connect(self._write, signal=signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the extension of a crawl."""
+        return cls(crawler)
+
+    def _write(self) -> None:
+        chosen = guard_of(self._crawler).options
+        reason = self._crawler.stats.get_value("finish_reason")
+        form = {
+            "seeds": list(getattr(self._crawler.spider, "seeds", ())),
+            "policy": chosen.policy.name,
+            "agent": chosen.identity.token,
+            "ended": reason,
+            "complete": reason in COMPLETE,
+            **read(chosen.directory, chosen.node).json(),
+        }
+        text = json.dumps(form, indent=2, ensure_ascii=False)
+        write_durably(chosen.directory / REPORT, text.encode("utf-8", "replace") + b"\n")
 
 
 def read(directory: Path, node: str) -> Report:

@@ -12,6 +12,7 @@ USER_AGENT = "OptOutBot"
 
 SCHEDULER = "crawler.frontier.Frontier"
 JOBDIR = "crawl/job"
+EXTENSIONS = {"crawler.report.ReportWriter": 0}
 ITEM_PIPELINES = {"crawler.pipelines.KeepPages": 100}
 
 # As fast as a host answers, and no faster: two requests at a time, paced by its own latency.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,6 @@ from optout.cli import options
 from optout.cli.exit_codes import DONE, INTERRUPTED, UNDECIDED
 from optout.cli.verdicts import printable
 from optout.errors import EvidenceError, OptoutError
-from optout.evidence.files import write_durably
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
     from crawler.report import Report
 
-_REPORT = "report.json"
 _LOG = "crawl.log"
 _EVERY_SECONDS = 0.5
 _PLAIN_EVERY_SECONDS = 10.0
-_COMPLETE = frozenset({"finished", "max-pages"})
 _ORIGINS_SHOWN = 40
 _WHEN = {"request": "before the request", "headers": "after the headers", "page": "after the body"}
 
@@ -142,39 +140,45 @@ def _spare_collector() -> None:
 
 
 class _Progress:
-    """Tells on stderr how far the crawl is: a live line on a terminal, now and then a plain one elsewhere."""
+    """Tells on stderr how far the crawl is: a live bar on a terminal, now and then a plain line elsewhere."""
 
     def __init__(self, crawler: Crawler) -> None:
         from scrapy import signals
 
         self._crawler = crawler
         self._console = options.error_console()
-        self._status = self._console.status("starting") if self._console.is_terminal else None
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=self._console, transient=True) if self._console.is_terminal else None
         self._told_at = time.monotonic()
-        self._kept_at_start = 0
-        crawler.signals.connect(self._begin, signal=signals.spider_opened)
-        crawler.signals.connect(self._end, signal=signals.spider_closed)
+        crawler.signals.connect(self._begin, signal=signals.spider_opened, weak=False)
+        crawler.signals.connect(self._end, signal=signals.spider_closed, weak=False)
 
     def _begin(self) -> None:
         from scrapy.utils.asyncio import create_looping_call
 
         self._calls = create_looping_call(self._tell)
         self._calls.start(_EVERY_SECONDS, now=False)
-        if self._status is not None:
-            self._status.start()
+        if self._bar is not None:
+            self._task = self._bar.add_task("beginning", total=None)
+            self._bar.start()
 
     def _end(self) -> None:
         self._calls.stop()
-        if self._status is not None:
-            self._status.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def _tell(self) -> None:
-        line = progress_line(self._crawler.stats.get_stats(), _waiting(self._crawler))
-        if self._status is not None:
-            self._status.update(line)
+        done, waiting = _done(self._crawler), _waiting(self._crawler)
+        line = progress_line(self._crawler.stats.get_stats(), waiting)
+        if self._bar is not None:
+            self._bar.update(self._task, description=line, completed=done, total=done + waiting)
         elif time.monotonic() - self._told_at >= _PLAIN_EVERY_SECONDS:
             self._told_at = time.monotonic()
             self._console.print(line, markup=False)
+
+
+def _done(crawler: Crawler) -> int:
+    return int(crawler.stats.get_value("optout/pages/kept", 0) + crawler.stats.get_value("optout/effect/deny", 0))
 
 
 def _waiting(crawler: Crawler) -> int:
@@ -193,32 +197,23 @@ def progress_line(stats: Mapping[str, Any], waiting: int) -> str:
     )
 
 
-def write_report(arguments: Namespace, reason: str) -> tuple[Report, dict[str, Any]]:
-    """Write `report.json` from the evidence, and give what it says, as tallies and as written."""
+def read_report(arguments: Namespace) -> Report:
+    """What the crawl has done until now, by its evidence; the crawl itself wrote the same to `report.json`."""
     from crawler import report
     from crawler.spiders.pages import PagesSpider
 
-    found = report.read(arguments.out, PagesSpider.name)
-    form = {
-        "seeds": arguments.seeds,
-        "policy": arguments.policy,
-        "agent": arguments.token,
-        "ended": reason,
-        "complete": reason in _COMPLETE,
-        **found.json(),
-    }
-    write_durably(arguments.out / _REPORT, json.dumps(form, indent=2, ensure_ascii=False).encode() + b"\n")
-    return found, form
+    return report.read(arguments.out, PagesSpider.name)
 
 
 def _finish(arguments: Namespace, reason: str) -> int:
-    """Write and show the report, and say how the crawl ended."""
-    found, form = write_report(arguments, reason)
+    """Show the report, and say how the crawl ended."""
+    from crawler.report import COMPLETE, REPORT
+
     if arguments.json:
-        print(json.dumps(form, ensure_ascii=False))
+        print(json.dumps(json.loads((arguments.out / REPORT).read_bytes()), ensure_ascii=False))
     else:
-        _print(found, arguments.out)
-    if reason in _COMPLETE:
+        _print(read_report(arguments), arguments.out)
+    if reason in COMPLETE:
         return DONE
     print(f"optout crawl: ended early ({reason}); run it again to go on", file=sys.stderr)
     return INTERRUPTED if reason == "shutdown" else UNDECIDED
@@ -239,4 +234,4 @@ def _print(found: Report, directory: Path) -> None:
             table.add_row("", "", str(count), _WHEN[stage], Text(f"{effect}: {printable(reason)}"))
     console.print(table)
     if len(found.origins) > _ORIGINS_SHOWN:
-        console.print(f"and {len(found.origins) - _ORIGINS_SHOWN} more origins in {_REPORT}", markup=False)
+        console.print(f"and {len(found.origins) - _ORIGINS_SHOWN} more origins in report.json", markup=False)

@@ -112,8 +112,8 @@ def _crawl(arguments: Namespace, origins: Origins) -> Report:
     quiet = ["--quiet"] if arguments.quiet else []
     asked = ["crawl", *origins.seeds, "--out", str(arguments.out), "--policy", arguments.policy, *quiet]
     options_of_crawl = build_parser(["crawl"]).parse_args(asked)
-    report, _ = crawl.write_report(options_of_crawl, crawl.crawl(options_of_crawl))
-    return report
+    crawl.crawl(options_of_crawl)
+    return crawl.read_report(options_of_crawl)
 
 
 def _show_crawl(console: Console, found: Report, origins: Origins) -> bool:
