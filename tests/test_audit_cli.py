@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from audit_store import make, state
-from optout.audit import Auditor, decide
 
+from optout.audit import Auditor, decide
 from optout.cli import main
 
 OPEN = "User-agent: *\nDisallow: /private\n"
@@ -306,7 +306,7 @@ def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
 def test_the_library_adds_columns_and_keeps_rows(store):
     auditor = Auditor(store, date(2026, 11, 23))
     table = pa.table({"n": [1, 2, 3], "url": ["https://shut.example/", None, "https://open.example/a"]})
-    found = decide(table, pickle.loads(pickle.dumps(auditor)))
+    found = decide(table, pickle.loads(pickle.dumps(auditor)))  # noqa: S301 - our own
     assert found["effect"].to_pylist() == ["deny", "deny", "permit"]
     assert found["n"].to_pylist() == [1, 2, 3]
     assert decide(table.slice(0, 0), auditor).schema == found.schema
@@ -314,13 +314,10 @@ def test_the_library_adds_columns_and_keeps_rows(store):
 
 def test_the_example_in_the_documentation_runs(capsys):
     text = (Path(__file__).parents[1] / "docs/how-to/audit-as-library.md").read_text()
-    exec(text.split("```python\n")[1].split("```")[0], {})
+    exec(text.split("```python\n")[1].split("```")[0], {})  # noqa: S102 - the example
     said = capsys.readouterr().out
-    assert [word for word in ("'review'", "'deny'", "origin.unknown") if word in said] == [
-        "'review'",
-        "'deny'",
-        "origin.unknown",
-    ]
+    for word in ("'permit'", "'robots.group.disallow'", "'origin.unknown'"):
+        assert word in said
 
 
 @pytest.mark.parametrize("engine", ["ray", "pyspark"])

@@ -37,7 +37,7 @@ class Auditor:
     store: Path
     today: date
     policy: str = "eu-gpai"
-    token: str = "OptOutBot"  # noqa: S105 - a product token
+    token: str = "OptOutBot"
     as_of: AsOf = field(default_factory=AsOf)
     retroactive: bool = False
     columns: Columns = field(default_factory=Columns)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optout.acquisition import policy_files
-from optout.acquisition.history import FILE_NAME, Store
+from optout.acquisition.history import Store
+from optout.acquisition.store_file import FILE_NAME
 from optout.audit.formats import Columns, format_of
 from optout.audit.judge import AsOf, Judge, Reading
 from optout.errors import UnreadableInput
@@ -45,7 +46,7 @@ class Job:
     policy: str
     token: str
     today: date
-    as_of: AsOf = AsOf()
+    as_of: AsOf = field(default_factory=AsOf)
     retroactive: bool = False
     what_if: tuple[str, ...] = ()
     columns: Columns = field(default_factory=Columns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from optout.acquisition.history import Store
+    from optout.acquisition.history import OriginState, Store
     from optout.audit.sites import Load, Site
     from optout.identity import Identity
     from optout.model import Exchange
     from optout.policy import Policy
 
 try:
-    from optout.audit import _kernel as KERNEL  # noqa: N812 - a module that may be missing
+    KERNEL: ModuleType | None = import_module("optout.audit._kernel")
 except ImportError:
     KERNEL = None
 
@@ -168,7 +169,7 @@ class Judge:
         """The dated states of an origin that may count, oldest first."""
         if self._as_of.when is When.NOW:
             state = self._store.state(origin, None)
-            found = () if state is None else (state,)
+            found: tuple[OriginState, ...] = () if state is None else (state,)
         else:
             found = self._store.states(origin)
         return tuple(
@@ -223,7 +224,7 @@ class Judge:
         missing = number(undecided(policy.unknown, "url.missing", MALFORMED))
         unknown = number(undecided(policy.unknown, "origin.unknown", UNKNOWN))
         unknown_then = number(undecided(policy.unknown, "origin.unknown-then", UNKNOWN))
-        seen = np.append(states.counts > 0, False)  # noqa: FBT003
+        seen = np.append(states.counts > 0, False)
         numbers = np.where(seen[located.codes], unknown_then, unknown)
         numbers = np.where(located.codes == NOWHERE, nowhere, numbers)
         if located.urls.null_count:
@@ -251,7 +252,7 @@ class Judge:
                 numbers[exceptions] = site.judge(located, rows[exceptions])
         return numbers
 
-    def _under_compiled(  # noqa: PLR0913 - what `_under` takes, and the tier
+    def _under_compiled(
         self, kernel: ModuleType, view: View, states: _States, chosen: np.ndarray, located: Located, rows: np.ndarray
     ) -> np.ndarray:
         """The same by the compiled tier, in one call for all rows but the odd ones."""
@@ -278,7 +279,8 @@ class Judge:
             if known is not None:
                 odd = number == NO_STATE
                 out[row] = known.judge_target(match_target(url()), url()) if odd else known.resolve(-2 - number, url)
-        return out[rows]
+        judged: np.ndarray = out[rows]
+        return judged
 
     def _since(self, view: View, states: _States, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
         """Let later states deny: the strictest of all states from the chosen one on counts."""
@@ -332,7 +334,7 @@ class _States:
 
     def last(self, codes: np.ndarray) -> np.ndarray:
         """The newest state of each row's origin."""
-        seen = np.append(self.counts > 0, False)  # noqa: FBT003
+        seen = np.append(self.counts > 0, False)
         return np.where(seen[codes], self._ends[codes] - 1, NO_STATE)
 
     def when(self, chosen: np.ndarray) -> np.ndarray:
@@ -344,7 +346,7 @@ class _States:
         """The last state at or before a time, or else the first after it, if it is near enough."""
         most = int(NEAR_ENOUGH.total_seconds())
         usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35)
-        usable &= np.append(self.counts > 0, False)[codes]  # noqa: FBT003
+        usable &= np.append(self.counts > 0, False)[codes]
         moments = np.where(usable, asked, 0)
         owners = np.where(usable, codes, 0).astype(np.int64)
         before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1

@@ -56,6 +56,6 @@ def make(job: Job, digest: str, item: Input, directory: Path) -> Manifest:
 
 @lru_cache(maxsize=1)
 def _judge(job: Job, digest: str) -> Judge:
-    """This process's own judge, which keeps what it has compiled from shard to shard; another digest is another store."""
+    """This process's own judge, which keeps what it has compiled; another digest is another state of the store."""
     del digest
     return job.judge()

@@ -53,7 +53,8 @@ class Located:
     @property
     def robots(self) -> np.ndarray:
         """Rows that may be the URL of a robots.txt."""
-        return pc.ends_with(self.urls, "/robots.txt").fill_null(_NO).to_numpy(zero_copy_only=False)
+        found: np.ndarray = pc.ends_with(self.urls, "/robots.txt").fill_null(_NO).to_numpy(zero_copy_only=False)
+        return found
 
     def url(self, row: int) -> str:
         """The URL of a row as it is judged."""
@@ -220,7 +221,7 @@ def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         exact = {
             row: value.decode("utf-8", "surrogateescape")
             for row, (value, text) in enumerate(zip(values, texts, strict=True))
-            if value is not None and "\ufffd" in text
+            if value is not None and text is not None and "\ufffd" in text
         }
         return pa.array(texts, pa.string()), exact
 
@@ -232,7 +233,8 @@ def _encoded(values: pa.Array) -> tuple[np.ndarray, list[str]]:
 
 def _combined(keys: list[tuple[np.ndarray, list[str]]]) -> np.ndarray:
     (first, _), (second, some), (third, most) = keys
-    return (first * len(some) + second) * len(most) + third
+    found: np.ndarray = (first * len(some) + second) * len(most) + third
+    return found
 
 
 def _texts(combined: np.ndarray, keys: list[tuple[np.ndarray, list[str]]]) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What a row can come to: few distinct outcomes, each named by a number, so that a million rows are a million numbers."""
+"""What a row can come to: few distinct outcomes, each with a number, so that a million rows are a million numbers."""
 
 from __future__ import annotations
 
@@ -50,17 +50,6 @@ class Outcome:
     scope: str = ""
     others: bool = False
     status: str = KNOWN
-
-    def effect_on(self, purpose: Purpose) -> Effect:
-        """What may be done for one purpose."""
-        return self.effects[_POSITION[purpose]]
-
-    def state_of(self, purpose: Purpose) -> State:
-        """What has been said about one purpose."""
-        return self.states[_POSITION[purpose]]
-
-
-_POSITION = {purpose: number for number, purpose in enumerate(Purpose)}
 
 
 def outcome_of(verdict: Verdict, policy: Policy) -> Outcome:
@@ -150,4 +139,5 @@ class Outcomes:
 
     def flags(self, numbers: np.ndarray, value: Callable[[Outcome], bool]) -> np.ndarray:
         """An array of truths, one for each row."""
-        return np.array([value(outcome) for outcome in self.all], bool)[numbers]
+        found: np.ndarray = np.array([value(outcome) for outcome in self.all], bool)[numbers]
+        return found

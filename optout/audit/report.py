@@ -83,7 +83,8 @@ def gather(job: Job, manifests: Sequence[Manifest], directory: Path) -> Figures:
         ),
         "years": ask.many(f"SELECT year(date) AS year, {_SUMS} WHERE date IS NOT NULL GROUP BY ALL ORDER BY 1"),
         "time": ask.one(
-            "SELECT count(*) FILTER (effect <> 'permit' AND newest_effect <> 'permit' AND status = 'known') AS reserved_then_and_now,"
+            "SELECT count(*) FILTER (effect <> 'permit' AND newest_effect <> 'permit' AND status = 'known')"
+            " AS reserved_then_and_now,"
             " count(*) FILTER (effect = 'permit' AND newest_effect <> 'permit') AS reserved_since,"
             " count(*) FILTER (effect <> 'permit' AND newest_effect = 'permit' AND status = 'known') AS opened_since,"
             " count(*) FILTER (effect = 'permit' AND newest_effect = 'permit') AS open_then_and_now,"

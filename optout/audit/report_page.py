@@ -26,7 +26,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 .figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.2rem 0; }
 .figures div { min-width: 8rem; } .figures b { display: block; font-size: 1.6rem; font-weight: 600; }
 ol.next { background: #f4f6f8; padding: .9rem 1rem .9rem 2.4rem; border-radius: 6px; }
-svg { width: 100%; height: auto; display: block; } code { font-size: .9em; } svg text { font: 12px system-ui, sans-serif; }
+svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif; }
+code { font-size: .9em; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
 """
 
@@ -69,7 +70,7 @@ def _about(figures: Figures) -> str:
     return (
         f'<p class="about">For {escape(purposes)} as {escape(figures["agent"])} under the policy '
         f"<b>{escape(policy['name'])}</b> ({escape(policy['title'])}), judged by "
-        f"{escape(moment.get(figures['as_of'], figures['as_of']))}{later}. "
+        f"{escape(str(moment.get(figures['as_of'], figures['as_of'])))}{later}. "
         f"Policy <code>{policy['digest'][:12]}</code>, registry <code>{policy['registry'][:12]}</code>.</p>"
     )
 
@@ -107,8 +108,11 @@ def _stacked(rows: Figures) -> str:
         bars.append(f'<rect x="{at:.1f}" width="{width:.1f}" height="26" fill="{_COLOURS[kind]}"/>')
         at += width
         labels.append((f"{name} {_percent(count, total)}", kind))
-    places = (f'<rect x="{20 + 225 * n}" y="36" width="10" height="10" fill="{_COLOURS[kind]}"/>'
-              f'<text x="{36 + 225 * n}" y="45">{escape(text)}</text>' for n, (text, kind) in enumerate(labels))  # fmt: skip
+    places = (
+        f'<rect x="{20 + 225 * number}" y="36" width="10" height="10" fill="{_COLOURS[kind]}"/>'
+        f'<text x="{36 + 225 * number}" y="45">{escape(text)}</text>'
+        for number, (text, kind) in enumerate(labels)
+    )
     note = f'<p class="note">{unknown:,} of these rows have no known origin; the policy alone decided on them.</p>'
     return (
         f'<svg viewBox="0 0 {_WIDTH} 52" role="img" aria-label="What became of all rows">{"".join(bars)}'
@@ -145,9 +149,17 @@ def _reasons(reasons: Sequence[Figures], rows: Figures) -> str:
     held = [one for one in reasons if one["effect"] != "permit"]
     plot = _bars([(one["reason"], one["rows"], one["effect"]) for one in held[:12]])
     body = [
-        (one["reason"], one["protocol"], one["effect"], one["rows"], _percent(one["rows"], rows["judged"]), _size(one["bytes"]), one["tokens"])
+        (
+            one["reason"],
+            one["protocol"],
+            one["effect"],
+            one["rows"],
+            _percent(one["rows"], rows["judged"]),
+            _size(one["bytes"]),
+            one["tokens"],
+        )
         for one in reasons[:40]
-    ]  # fmt: skip
+    ]
     head = ("Reason", "Protocol", "Effect", "Rows", "Share", "Bytes", "Tokens")
     return f"<h2>Why rows are held back</h2>{plot}{_table(head, body)}"
 
@@ -239,9 +251,9 @@ def _unknown(origins: Sequence[Figures]) -> str:
 
 def _files(files: Sequence[Figures]) -> str:
     body = [
-        (one["file"], one["rows"], one["kept"], one["unreadable"] or (f"{one['faults']:,} faults" if one["faults"] else ""))
+        (one["file"], one["rows"], one["kept"], one["unreadable"] or f"{one['faults']:,} faults" * (one["faults"] > 0))
         for one in files[:200]
-    ]  # fmt: skip
+    ]
     more = f'<p class="note">and {len(files) - 200:,} more files; see report.json.</p>' if len(files) > 200 else ""
     return f"<h2>Files</h2>{_table(('File', 'Rows', 'Kept', ''), body)}{more}"
 
@@ -254,9 +266,8 @@ def _faults(faults: Sequence[Figures]) -> str:
 
 
 def _table(head: Iterable[str], body: Sequence[tuple[object, ...]]) -> str:
-    numeric = [
-        all(isinstance(line[at], int) or str(line[at]).endswith((" %", "B")) for line in body) for at in range(len(body[0]))
-    ] if body else []  # fmt: skip
+    columns = list(zip(*body, strict=True))
+    numeric = [all(isinstance(cell, int) or str(cell).endswith((" %", "B")) for cell in column) for column in columns]
     kinds = [' class="n"' if number else "" for number in numeric] or [""] * 9
     titles = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(head, kinds, strict=False))
     lines = "".join(

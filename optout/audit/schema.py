@@ -30,7 +30,10 @@ from optout.audit.locate import NOWHERE
 from optout.model import Effect, Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from optout.audit.judge import Judge, Judged
+    from optout.audit.outcomes import Outcome
 
 MOMENT = pa.timestamp("us", tz="UTC")
 _DAY = 86_400
@@ -80,9 +83,9 @@ def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
         "place": outcomes.column(numbers, lambda outcome: outcome.place),
         "scope": outcomes.column(numbers, lambda outcome: outcome.scope),
     }
-    for purpose in Purpose:
-        found[name_of(purpose, "effect")] = outcomes.column(numbers, lambda outcome, p=purpose: outcome.effect_on(p))
-        found[name_of(purpose, "state")] = outcomes.column(numbers, lambda outcome, p=purpose: outcome.state_of(p))
+    for place, purpose in enumerate(Purpose):
+        found[name_of(purpose, "effect")] = outcomes.column(numbers, _at("effects", place))
+        found[name_of(purpose, "state")] = outcomes.column(numbers, _at("states", place))
     found["access"] = outcomes.column(numbers, lambda outcome: outcome.access)
     found["others_refused"] = pa.array(outcomes.flags(numbers, lambda outcome: outcome.others))
     found["signal_date"] = moments(judged.dates)
@@ -90,6 +93,11 @@ def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
     for reading, other in zip(judge.readings[1:], judged.numbers[1:], strict=True):
         found[f"if_{reading.name}"] = outcomes.column(other, lambda outcome: outcome.effect)
     return found
+
+
+def _at(name: str, place: int) -> Callable[[Outcome], str]:
+    """What an outcome has for one purpose."""
+    return lambda outcome: str(getattr(outcome, name)[place])
 
 
 def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:

@@ -131,8 +131,9 @@ def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
         )
     allowances = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "allow")  # noqa: SLF001
     orders = [order for order in ranked if order.bounds[0].protocol is PROTOCOL and not order.bounds[0].advisory]
-    unproved = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
-    return Doubts(False, tuple(map(_whatever, min(unproved, key=len))), (_only(rules, token),))  # noqa: FBT003
+    unproved: list[list[str]] = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
+    fewest: list[str] = min(unproved, key=lambda forms: (len(forms), forms))
+    return Doubts(never=False, patterns=tuple(map(_whatever, fewest)), readers=(_only(rules, token),))
 
 
 def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:

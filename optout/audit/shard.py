@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import orjson
@@ -90,18 +90,23 @@ def made(place: Place, item: Input, job: str) -> Manifest | None:
 
 def make(place: Place, item: Input, job: Job, digest: str, judge: Judge) -> Manifest:
     """Judge an input and write its shard."""
-    form = format_of(item.path.name)
+    form = _form(item)
     source = _source(item.path)
     notes = _Notes(item.name)
     try:
-        if form is None:
-            raise UnreadableInput(f"{item.path}: of no known form")
         rows, kept_rows, outputs = _written(place, item, job, judge, form, notes)
         manifest = Manifest(item.name, digest, source, rows, kept_rows, notes.count, notes.listed(), None, outputs)
     except UnreadableInput as error:
         manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
     _put(place.manifest(item.shard), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
     return manifest
+
+
+def _form(item: Input) -> Format:
+    form = format_of(item.path.name)
+    if form is None:
+        raise UnreadableInput(f"{item.path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
+    return form
 
 
 class _Notes:
@@ -158,7 +163,7 @@ class _Decisions:
         self._path = path
         self._writer: pq.ParquetWriter | None = None
 
-    def __enter__(self) -> _Decisions:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -81,7 +81,8 @@ def _add_columns(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Audit a dataset, or compare two audits."""
     if arguments.diff:
-        return _diff(*map(Path, arguments.diff), Path(arguments.out or "."), as_json=arguments.json)
+        first, second = map(Path, arguments.diff)
+        return _diff(first, second, Path(arguments.out or "."), as_json=arguments.json)
     for name, value in (("DATA", arguments.data), ("--store DIR", arguments.store), ("--out OUT", arguments.out)):
         if not value:
             raise UnreadableInput(f"no {name} given", mend="write optout audit DATA... --store DIR --out OUT")

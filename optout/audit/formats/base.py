@@ -91,8 +91,13 @@ class Writer(Protocol):
 class Format(Protocol):
     """A form that a dataset may have."""
 
-    name: str
-    suffixes: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How the names of its files end."""
 
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
         """Give the rows of a file in order, a batch at a time.

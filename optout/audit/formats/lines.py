@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import orjson
@@ -88,7 +88,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
         name = path.name.lower()
         if name.endswith((".gz", ".tgz")):
             with gzip.GzipFile(fileobj=file) as stream:
-                yield stream
+                yield cast("IO[bytes]", stream)
         elif name.endswith(".zst"):
             with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as raw:
                 yield io.BufferedReader(raw, 1 << 20)
@@ -102,7 +102,7 @@ def _packed(name: str, target: Path) -> Iterator[IO[bytes]]:
         if name.endswith(".gz"):
             # Neither name nor time goes into the header, so that the same rows are the same bytes.
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as stream:
-                yield stream
+                yield cast("IO[bytes]", stream)
         elif name.endswith(".zst"):
             with zstandard.ZstdCompressor(level=3).stream_writer(file) as stream:
                 yield stream

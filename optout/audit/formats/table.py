@@ -123,7 +123,8 @@ def _sizes(rows: pa.RecordBatch, columns: Columns) -> np.ndarray | None:
     for name in names:
         column = rows.column(name)
         if any(kind(column.type) for kind in _TEXTUAL):
-            return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+            lengths: np.ndarray = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+            return lengths.astype(np.int64)
     return None
 
 

@@ -118,12 +118,7 @@ def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
                         yield sample
                     sample = _Sample(key)
                 sample.refused |= bool(hostile)
-                if member.isfile() and member.size <= LARGEST_MEMBER:
-                    content = tar.extractfile(member)
-                    sample.members.append((member, content.read() if content else b""))
-                elif member.isfile():
-                    fault(f"member {member.name!r}", f"has {member.size} bytes, more than are looked into")
-                    sample.refused = True
+                _take(tar, member, sample, fault)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         if sample is None:
             raise UnreadableInput(f"{path}: {error}", mend="the file is no tar file") from error
@@ -131,6 +126,15 @@ def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
         sample.refused = True
     if sample is not None:
         yield sample
+
+
+def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, fault: Report) -> None:
+    """Take a member into its sample, if it is a file and not too large."""
+    if member.size > LARGEST_MEMBER:
+        fault(f"member {member.name!r}", f"has {member.size} bytes, more than are looked into")
+        sample.refused = True
+    elif member.isfile() and (content := tar.extractfile(member)) is not None:
+        sample.members.append((member, content.read()))
 
 
 def _hostile(member: tarfile.TarInfo) -> str:

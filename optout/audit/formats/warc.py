@@ -165,9 +165,10 @@ def _page(record: WarcRecord, url: str, files: FileReader) -> tuple[Exchange, ..
         return ()
     if record.is_http:
         record.parse_http(auto_decode="all")
-    fields = record.http_headers
+    fields: Any = record.http_headers
     status = 200 if fields is None else fields.status_code or 200
-    headers = () if fields is None else tuple((str(name), str(value)) for name, value in fields.items())
+    pairs = () if fields is None else fields.items()
+    headers = tuple((str(name), str(value)) for name, value in pairs)
     declared = (record.http_content_type or record.headers.get("Content-Type") or "").lower()
     body = record.reader.read(LARGEST_PAGE)
     is_page = declared.startswith(_PAGES) or (not declared and b"<" in body[:512])
