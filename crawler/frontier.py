@@ -53,7 +53,8 @@ class Frontier(BaseScheduler):
         self._again: deque[Request] = deque()
         self._next: deque[tuple[int, str, int]] = deque()
         self._taken: set[int] = set()
-        self._waiting = self._count(_WAITING)
+        self._waiting, self._kept = self._count(_WAITING), self._count(_KEPT)
+        self._most: int | None = None
         self._spider: Spider | None = None
 
     @classmethod
@@ -78,7 +79,11 @@ class Frontier(BaseScheduler):
 
     def kept(self) -> int:
         """How many pages have been kept, in this process and before."""
-        return self._count(_KEPT)
+        return self._kept
+
+    def keep_at_most(self, pages: int) -> None:
+        """Give out no more at a time than may still be kept."""
+        self._most = pages
 
     def waiting(self) -> int:
         """How many URLs have no outcome yet."""
@@ -102,6 +107,8 @@ class Frontier(BaseScheduler):
         """The next request, nearest to the seeds first; None where all are taken."""
         if self._again:
             return self._again.popleft()
+        if self._most is not None and self._kept + len(self._taken) >= self._most:
+            return None
         if not self._next:
             self._fill()
         if not self._next:
@@ -126,6 +133,7 @@ class Frontier(BaseScheduler):
         self._commit()
         self._taken.discard(row)
         self._waiting -= 1
+        self._kept += kept
 
     def _insert(self, request: Request) -> bool:
         self._begin()

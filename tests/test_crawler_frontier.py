@@ -83,6 +83,20 @@ def test_a_redirect_target_is_not_fetched_again_and_a_known_one_ends_the_redirec
     assert frontier.kept() == 1
 
 
+def test_no_more_is_given_out_than_may_be_kept(tmp_path: Path) -> None:
+    frontier = _frontier(tmp_path)
+    for number in range(9):
+        frontier.enqueue_request(_link(f"/{number}"))
+    frontier.keep_at_most(2)
+    first, second = _take(frontier), _take(frontier)
+    assert frontier.next_request() is None
+    assert frontier.has_pending_requests()
+    frontier.finish(first, kept=False)
+    _take(frontier)
+    frontier.finish(second, kept=True)
+    assert frontier.next_request() is None
+
+
 def test_finishing_twice_or_a_stranger_counts_nothing(tmp_path: Path) -> None:
     frontier = _frontier(tmp_path)
     frontier.enqueue_request(_link("/a"))

@@ -55,7 +55,10 @@ class PagesSpider(Spider):
     async def start(self) -> AsyncIterator[Request]:
         """Ask for the seeds, unless an earlier process did."""
         scheduler = self.crawler.engine.scheduler
-        self._kept = scheduler.kept() if isinstance(scheduler, Frontier) else 0
+        if isinstance(scheduler, Frontier):
+            self._kept = scheduler.kept()
+            if self._most is not None:
+                scheduler.keep_at_most(self._most)
         if self._is_enough():
             raise CloseSpider(ENOUGH)
         for seed in self.seeds:
