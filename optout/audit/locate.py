@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
@@ -174,9 +175,9 @@ class _Finder:
         if empty or not text.isprintable() or any(sign in text for sign in " ?#"):
             return _ASK
         try:
-            return self._number(f"{text}/")
+            return self._numbered(_origin_text(f"{text}/"))
         except MalformedUrl:
-            return NOWHERE if scheme else _ASK
+            return NOWHERE if scheme.endswith(":") else _ASK
 
     def alone(self, url: str | None) -> tuple[int, str | None]:
         """The number of a URL's origin, and the URL as it is judged where that is not as it is written.
@@ -198,11 +199,18 @@ class _Finder:
             return NOWHERE, None
 
     def _number(self, url: str) -> int:
-        text = origin_of(url).text
-        if text not in self._numbers:
-            self._numbers[text] = len(self.origins)
+        return self._numbered(origin_of(url).text)
+
+    def _numbered(self, text: str) -> int:
+        number = self._numbers.setdefault(text, len(self.origins))
+        if number == len(self.origins):
             self.origins.append(text)
-        return self._numbers[text]
+        return number
+
+
+@lru_cache(maxsize=1 << 18)
+def _origin_text(url: str) -> str:
+    return origin_of(url).text
 
 
 def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:

@@ -129,7 +129,7 @@ class Outcomes:
         Its dictionary holds what the rows need, in order, so that the same rows are the same bytes whatever came
         before them.
         """
-        used = np.unique(numbers)
+        used = np.flatnonzero(np.bincount(numbers, minlength=len(self.all)))
         texts = [str(value(self.all[number])) for number in used.tolist()]
         ordered = sorted(set(texts))
         places = {text: place for place, text in enumerate(ordered)}
