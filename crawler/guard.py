@@ -56,6 +56,7 @@ UNWRITABLE = "evidence-unwritable"
 """The reason for which a spider is closed when its evidence cannot be written."""
 
 _AGENT_LOOKED_AT = 16
+_AGENTS_KNOWN = 1_000
 _AUTHORITY_AFTER = len("https://")
 _NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
@@ -138,8 +139,11 @@ class Guard:
     async def _decide(self, url: str, request: Request) -> Pass:
         origin = self._origin(url)
         listed = () if self._lists is None else self._lists.consult_url(url)
-        site = self._origins.known(origin) or self._origins.settled(listed, url)
-        return self._given(url, site or await self._origins.site(origin, request), listed)
+        try:
+            site = self._origins.known(origin) or self._origins.settled(listed, url)
+            return self._given(url, site or await self._origins.site(origin, request), listed)
+        except EvidenceError as fault:
+            raise IgnoreRequest(str(fault)) from fault
 
     def _origin(self, url: str) -> Origin:
         """The origin of a URL, while what is decided on it can still be logged."""
@@ -177,7 +181,7 @@ class Guard:
     def _look_at_agent(self, request: Request) -> None:
         """Warn of a User-Agent, which any middleware may have set, that does not say whose rules apply."""
         agent = request.headers.get(b"User-Agent") or b""
-        if agent not in self._agents:
+        if agent not in self._agents and len(self._agents) < _AGENTS_KNOWN:
             self._agents.add(agent)
             shown = Identity(self.options.identity.token, agent.decode("latin-1"))
             if shown.poses_as_browser:

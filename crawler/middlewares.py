@@ -53,8 +53,10 @@ class Entrance(_Component):
             await self._guard.admit(request)
 
     def _refuse_exemption(self, request: Request) -> None:
-        self._stats.inc_value("optout/refused/dont_obey_robotstxt")
-        logger.warning("dont_obey_robotstxt is refused for %s: it is decided on like any other request", request)
+        name = "optout/refused/dont_obey_robotstxt"
+        level = logging.DEBUG if self._stats.get_value(name) else logging.WARNING
+        self._stats.inc_value(name)
+        logger.log(level, "dont_obey_robotstxt is refused for %s: it is decided on like any other request", request)
 
 
 class Inspection(_Component):

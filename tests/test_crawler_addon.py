@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -302,6 +303,38 @@ async def test_a_signal_that_fails_once_is_asked_for_again_as_the_project_retrie
     done = await crawl(tmp_path / "again", url, RETRY_TIMES=2)
     assert done.items == []
     assert origin.asked("/robots.txt") == 4
+
+
+class DayAfterDay(Visitor):
+    """Comes back to a page when a day and an hour have passed."""
+
+    async def parse(self, response: HtmlResponse) -> object:
+        yield {"url": response.url}
+        if not response.meta.get("again"):
+            self.settings["CLOCK"].day()
+            yield Request(response.url, meta={"again": True}, dont_filter=True)
+
+
+class Clock:
+    """A clock that can be put on."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def day(self) -> None:
+        self.ahead += 25 * 3600
+
+
+async def test_after_a_day_the_origin_is_asked_again(
+    site: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("crawler.origins.time", clock)
+    await crawl(tmp_path, site.page("/"), spider=DayAfterDay, CLOCK=clock)
+    assert [path for path in site.paths() if path in {"/", "/robots.txt"}] == ["/robots.txt", "/", "/robots.txt", "/"]
 
 
 async def test_every_decision_is_on_the_disk_before_its_item_comes_out(site: Origin, tmp_path: Path) -> None:
