@@ -52,7 +52,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     log.add(decision_row(
         url=HOSTILE, decided_at=samples.later(302), stage="request", agent="ExampleBot", purpose="ai-train",
-        effect="review", reason="<img src=x>", **digests,
+        effect="review", reason="<img src=x>\u202e", **digests,
     ))  # fmt: skip
     log.close(samples.later(303))
     return crawl / "evidence"
