@@ -17,6 +17,8 @@ proves nothing, but it shows which row of a damaged file is the changed one.
 from __future__ import annotations
 
 import io
+import sys
+from array import array
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ import pyarrow.parquet as pq
 from optout.errors import EvidenceError
 from optout.evidence.canonical import decode, encode_checked
 from optout.evidence.rows import FIELDS, Kind
-from optout.evidence.tlog import Tree
+from optout.evidence.tlog import HASH_SIZE, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +55,8 @@ _TYPES = {
     Kind.INTEGER: pa.int64(),
 }
 _PLAIN = {"host", "url", MORE}
+_BATCH = 4096
+
 _PLAIN_STRING = r'^"[ !#-\[\]-~]*"$'
 """A JSON string of printable ASCII without escapes, which has one form only."""
 
@@ -121,7 +125,7 @@ def sealed(table: pa.Table, salts: Salts) -> Segment:
     order = pc.sort_indices(table, sort_keys=[("host", "ascending"), ("seq", "ascending")])
     table = table.take(order)
     leaves = derive(table, salts)
-    marks = pa.array([int.from_bytes(leaf[:2], "big") for leaf in leaves], pa.uint16())
+    marks = pa.array(_marks(leaves), pa.uint16())
     table = table.set_column(table.column_names.index("mark"), "mark", marks)
     return Segment(table, leaves, Tree(leaves))
 
@@ -137,27 +141,18 @@ def derive(table: pa.Table, salts: Salts) -> list[bytes]:
     for at, salt in enumerate(secrets[::2]):
         if salt is None and (kept is None or kept[at] is None):
             raise EvidenceError("the salt of a row that stands in the file is gone", place=f"row {at}")
-    lines = preimages(table, secrets[1::2])
     hosts = [(host or "").encode() for host in table.column("host").to_pylist()]
     leaves = [
         # The same as `row_leaf`, without a call for each row.
         sha256(b"\x00" + sha256((salt or b"") + line).digest() + host).digest()
-        for salt, line, host in zip(secrets[::2], lines, hosts, strict=True)
+        for salt, line, host in zip(secrets[::2], _lines(table, secrets[1::2]), hosts, strict=True)
     ]
     return leaves if kept is None else [stays or leaf for stays, leaf in zip(kept, leaves, strict=True)]
 
 
 def preimages(table: pa.Table, url_salts: Sequence[bytes | None]) -> list[bytes]:
     """The canonical form of every row as it was hashed, with `url_c` in place of `url`."""
-    columns = [
-        _commitments(table, url_salts) if name == "url" else _fragments(name, kind, table.column(name))
-        for name, kind in FIELDS.items()
-    ]
-    joined = pc.binary_join_element_wise("{", *columns, "}", "", null_handling="skip")
-    lines: list[bytes] = joined.cast(pa.binary()).to_pylist()
-    for at, rest in _present(table.column(MORE)):
-        lines[at] = encode_checked(orjson.loads(lines[at]) | orjson.loads(rest))
-    return lines
+    return list(_lines(table, url_salts))
 
 
 def url_commitment(table: pa.Table, salts: Salts, at: int) -> bytes | None:
@@ -277,6 +272,29 @@ def row_at(table: pa.Table, at: int) -> dict[str, Any]:
     return next(rows_of(table.slice(at, 1)))
 
 
+def _lines(table: pa.Table, url_salts: Sequence[bytes | None]) -> Iterator[bytes]:
+    """The canonical form of every row, joined some thousand at a time, which the processor's cache can hold."""
+    columns = [
+        _commitments(table, url_salts) if name == "url" else _fragments(name, kind, table.column(name))
+        for name, kind in FIELDS.items()
+    ]
+    more = dict(_present(table.column(MORE)))
+    for start in range(0, table.num_rows, _BATCH):
+        part = [column if isinstance(column, str) else column.slice(start, _BATCH) for column in columns]
+        joined = pc.binary_join_element_wise("{", *part, "}", "", null_handling="skip")
+        for at, line in enumerate(joined.cast(pa.binary()).to_pylist(), start):
+            rest = more.get(at)
+            yield line if rest is None else encode_checked(orjson.loads(line) | orjson.loads(rest))
+
+
+def _marks(leaves: Sequence[bytes]) -> array[int]:
+    """The first two bytes of each leaf hash as a number, big-endian."""
+    numbers = array("H", b"".join(leaves))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers[:: HASH_SIZE // 2]
+
+
 def _leaf(salt: bytes, line: bytes, host: bytes) -> bytes:
     return sha256(b"\x00" + sha256(salt + line).digest() + host).digest()
 
@@ -333,9 +351,11 @@ def _values(kind: Kind, column: pa.ChunkedArray) -> list[Any]:
     return [known.get(text) for text in values]
 
 
-def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> pa.Array:
-    """What a field adds to the canonical form of each row; null where it is missing."""
+def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> pa.Array | str:
+    """What a field adds to the canonical form of each row (null: nothing), or one text where all add the same."""
     before, after = _around(name)
+    if column.null_count == len(column):
+        return ""
     if kind is Kind.INTEGER:
         return pc.binary_join_element_wise(before, _flat(column).cast(pa.string()), after, "")
     encoded = _flat(column)
@@ -343,6 +363,8 @@ def _fragments(name: str, kind: Kind, column: pa.ChunkedArray) -> pa.Array:
         encoded = encoded.dictionary_encode()
     values = encoded.dictionary.to_pylist()
     texts = [before + (value if kind is Kind.JSON else orjson.dumps(value).decode()) + after for value in values]
+    if len(texts) == 1 and not column.null_count:
+        return texts[0]
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
