@@ -10,6 +10,8 @@ from scrapy.crawler import AsyncCrawlerRunner
 
 from optout.evidence import segment
 from optout.evidence.journal import rows
+from optout.evidence.replay import Redecision, documents_in
+from optout.evidence.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -99,6 +101,12 @@ class Collect:
     def process_item(self, item: Any) -> Any:
         self._crawler.settings["COLLECTED"](item)
         return item
+
+
+def faults(directory: Path) -> list[str]:
+    """What a verification of a crawl's evidence finds, every decision repeated from the archive."""
+    replay = Redecision(documents_in(directory / "evidence" / "documents"))
+    return [str(fault) for step in verify(directory, replay=replay).steps for fault in step.faults]
 
 
 async def crawl(

@@ -172,6 +172,11 @@ class Simulator:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Each takes a moment to notice, so all are told at once.
+        endings = [threading.Thread(target=origin.server.shutdown) for origin in self._origins]
+        for ending in endings:
+            ending.start()
+        for ending in endings:
+            ending.join()
         for origin in self._origins:
-            origin.server.shutdown()
             origin.server.server_close()
