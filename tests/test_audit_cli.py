@@ -105,13 +105,16 @@ def test_a_page_may_reserve_what_its_origin_does_not(store, tmp_path):
         {"url": "https://open.example/c", "headers": {"X-Robots-Tag": "noai"}},
         {"url": "https://open.example/d", "headers": '[["tdm-reservation", "1"]]'},
         {"url": "https://unknown.example/e", "html": page},
+        {"url": "no url", "html": page},
+        {"url": "no url", "html": plain},
     ]
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in data))
     assert audit(store, tmp_path / "out", path, "--policy", "literal") == 0
     found = rows(tmp_path / "out")
-    assert [row["effect"] for row in found] == ["deny", "permit", "deny", "deny", "deny"]
-    assert found[4]["status"] == "unknown"
+    assert [row["effect"] for row in found] == ["deny", "permit", "deny", "deny", "deny", "deny", "review"]
+    assert [row["status"] for row in found[4:]] == ["unknown", "malformed", "malformed"]
+    assert found[4]["protocol"] == found[5]["protocol"] == "robots-directives"
 
 
 def test_the_date_of_a_row_chooses_the_state(store, tmp_path):
@@ -331,3 +334,27 @@ def test_other_engines_make_the_same_bytes(store, tmp_path, engine):
     assert audit(store, tmp_path / name, folder, "--engine", name) == 0
     assert audit(store, tmp_path / "local", folder) == 0
     assert snapshot(tmp_path / name) == snapshot(tmp_path / "local")
+
+
+def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_path):
+    (tmp_path / "hosts.txt").write_text("pirate.example\n")
+    (tmp_path / "urls.txt").write_text("https://open.example/stolen\n")
+    about = [
+        "--issuer",
+        "A court",
+        "--legal-basis",
+        "judgment",
+        "--as-of",
+        "2026-01-01",
+        "--store",
+        str(tmp_path / "lists"),
+    ]
+    for kind, name in (("infringing", "hosts"), ("opt-out", "urls")):
+        assert main(["lists", "import", str(tmp_path / f"{name}.txt"), "--kind", kind, "--name", name, *about]) == 0
+    path = tmp_path / "data.jsonl"
+    urls = ["https://pirate.example/a", "https://open.example/stolen/1", "https://open.example/page"]
+    path.write_text("".join(json.dumps({"url": url}) + "\n" for url in urls))
+    assert audit(store, tmp_path / "out", path, "--lists", tmp_path / "lists") == 0
+    found = rows(tmp_path / "out")
+    assert [row["effect"] for row in found] == ["deny", "deny", "permit"]
+    assert [row["protocol"] for row in found[:2]] == ["blocklist", "registry"]

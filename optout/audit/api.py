@@ -45,7 +45,7 @@ class Auditor:
     @cached_property
     def judge(self) -> Judge:
         """What judges; opened at the first question, so that an auditor can be sent to other processes."""
-        job = Job(self.store, self.policy, self.token, self.today, self.as_of, self.retroactive, (), self.columns)
+        job = Job(self.store, self.policy, self.token, self.today, self.as_of, self.retroactive, columns=self.columns)
         return job.judge()
 
     def __getstate__(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from optout.acquisition import policy_files
 from optout.acquisition.history import Store
+from optout.acquisition.lists import Lists
 from optout.acquisition.store_file import FILE_NAME
 from optout.audit.formats import Columns, format_of
 from optout.audit.judge import AsOf, Judge, Reading
@@ -37,6 +38,7 @@ class Job:
         token: our product token.
         as_of: which dated state of an origin counts.
         retroactive: whether later states deny too.
+        lists: the folder of lists of opt-outs, infringing sites and works, if any.
         what_if: further policies, and `RETROACTIVE`, to compare with.
         columns: of the inputs.
         today: the day on which policies are read.
@@ -49,6 +51,7 @@ class Job:
     as_of: AsOf = field(default_factory=AsOf)
     retroactive: bool = False
     what_if: tuple[str, ...] = ()
+    lists: Path | None = None
     columns: Columns = field(default_factory=Columns)
 
     def readings(self) -> tuple[Reading, ...]:
@@ -74,7 +77,11 @@ class Job:
             PolicyError: a policy cannot be read.
             StoreError: the store cannot be opened.
         """
-        return Judge(Store.open(self.store), self.readings(), Identity(self.token), self.as_of)
+        store = Store.open(self.store)
+        return Judge(store, self.readings(), Identity(self.token), self.as_of, lists=self._lists())
+
+    def _lists(self) -> Lists:
+        return Lists.none() if self.lists is None else Lists.open(self.lists, self.today)
 
     def digest(self) -> str:
         """What shards are named by that were made for this job and this state of the store."""
@@ -85,6 +92,7 @@ class Job:
         ]
         names = [columns.url, columns.html, columns.headers, columns.date, columns.tokens, columns.language]
         about = [EDITION, readings, self.token, self.as_of.text, names, str(self.today), _version(self.store)]
+        about += [repr(self._lists().descriptions)]
         return sha256(json.dumps(about).encode()).hexdigest()
 
 

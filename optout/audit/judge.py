@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from optout.acquisition.lists import Lists
 from optout.audit.dates import NO_DATE
+from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, buffers, locate
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
 from optout.audit.sites import View
@@ -112,6 +114,7 @@ class Judge:
         identity: Identity,
         as_of: AsOf,
         kernel: ModuleType | None = KERNEL,
+        lists: Lists | None = None,
     ) -> None:
         """Begin with nothing compiled.
 
@@ -121,8 +124,10 @@ class Judge:
             identity: who we are.
             as_of: which dated state counts.
             kernel: the compiled tier; None for pure Python, which gives the same answers.
+            lists: what else is known about hosts, URLs and contents.
         """
         self.kernel = kernel
+        self._listed = Listed(Lists.none() if lists is None else lists)
         self.outcomes = Outcomes()
         self.readings = tuple(readings)
         self._store, self._as_of = store, as_of
@@ -147,14 +152,15 @@ class Judge:
             pages: for rows with content, what their pages are.
         """
         located = locate(urls, self.kernel)
+        pages = self._listed.add(located, pages or {})
         states = _States([self._timeline(origin) for origin in located.origins])
         chosen = self._choose(states, located, dates)
         numbers = tuple(
-            self._reading(reading, view, states, chosen, located, pages or {})
+            self._reading(reading, view, states, chosen, located, pages)
             for reading, view in zip(self.readings, self._views, strict=True)
         )
         when = states.when(chosen)
-        newest = self._newest(states, chosen, located, numbers[0], pages or {})
+        newest = self._newest(states, chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
 
     def _timeline(self, origin: str) -> tuple[Dated, ...]:
@@ -317,7 +323,7 @@ class Judge:
         if not view.telling(page):
             return number
         if state == NO_STATE:
-            return self.outcomes.stricter(number, view.page_alone(url, page), "")
+            return self.outcomes.stricter(view.page_alone(url, page, self.outcomes.all[number].status), number, "")
         return view.site(*states.all[state][1:]).judge_page(url, page)
 
 

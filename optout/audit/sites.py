@@ -16,7 +16,7 @@ import numpy as np
 from optout import engine
 from optout.audit.flat import flatten
 from optout.audit.matcher import Matcher
-from optout.audit.outcomes import Outcomes, outcome_of
+from optout.audit.outcomes import MALFORMED, Outcomes, outcome_of
 from optout.audit.second import NONE, doubts_about, reads_alike
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from optout.syntax.patterns import Pattern
 
     Load = Callable[[], Sequence[Exchange]]
+
+NO_URL = "https://url.invalid/"
+"""Stands for a URL that names no origin; the name can belong to nobody (RFC 2606)."""
 
 COMPILED_KEPT = 2_048
 """How many origins are kept in the engine's own form; the others are compiled again when something new comes up."""
@@ -187,11 +190,18 @@ class View:
         """Whether any of what a page is can carry a signal."""
         return any(item.role != RESOURCE or engine.carries_signals(item, self.policy) for item in page)
 
-    def page_alone(self, url: str, page: Sequence[Exchange]) -> int:
-        """The number of what a page says where nothing is known about its origin."""
+    def page_alone(self, url: str, page: Sequence[Exchange], status: str) -> int:
+        """The number of what a page says where nothing is known about its origin.
+
+        Args:
+            url: of the row; where it names no origin, what the page says counts all the same.
+            page: its exchanges.
+            status: of the row.
+        """
         compiled = self.keep("", lambda: ())
         bare = replace(compiled, ground=replace(compiled.ground, coverage=Coverage()))
-        return self.number(bare.decide(url, page))
+        verdict = bare.decide(NO_URL if status == MALFORMED else url, page)
+        return self.outcomes.number(replace(outcome_of(verdict, self.policy), status=status))
 
     def keep(self, key: str, load: Load) -> CompiledOrigin:
         """The compiled form of a content, from the last ones that were used where it is among them."""

@@ -36,6 +36,7 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument("data", nargs="*", metavar="DATA", help="a file, a folder with all that is in it, or a glob")
     parser.add_argument("--store", metavar="DIR", help="the store of origins' signals")
     parser.add_argument("--out", metavar="OUT", help="the folder to write to")
+    parser.add_argument("--lists", type=Path, metavar="DIR", help="also look into these lists (optout lists)")
     _add_columns(parser)
     parser.add_argument(
         "--as-of",
@@ -147,6 +148,7 @@ def _job(arguments: Namespace) -> Job:
         as_of=_as_of(arguments.as_of),
         retroactive=arguments.retroactive,
         what_if=tuple(filter(None, arguments.what_if.split(","))),
+        lists=arguments.lists,
         columns=Columns(**given, named=frozenset(given.values())),
     )
 
