@@ -50,7 +50,7 @@ def test_the_log_says_what_the_crawl_did(crawl):
     assert [regime.policy.name for regime in log.regimes] == ["eu-gpai"]
     assert log.tokens == ("OptOutBot",)
     assert log.kept_without_permission == 0
-    assert sum(row.count for row in log.decisions) == 32
+    assert sum(row.count for row in log.decisions) == 34
     assert {"robots.unreachable", "robots.group.disallow"} <= {row.reason for row in log.decisions}
 
 
