@@ -196,7 +196,7 @@ def merkle(lines: list[bytes]) -> bytes:
     tree = InmemoryTree(algorithm="sha256")
     for line in lines:
         tree.append_entry(line)
-    return tree.get_state()
+    return tree.get_root()
 
 
 def our_tree(lines: list[bytes]) -> bytes:
@@ -244,7 +244,7 @@ def sealing(figures: dict[str, float], rounds: int, segments: int, crawl_rows: i
 
 
 def appends(figures: dict[str, float], seconds: float) -> None:
-    """A thousand decisions a second, a hundred a commit; how long a commit takes until it is on the disk."""
+    """A thousand decisions a second, a hundred a commit: how long until it is on the disk, with sealing beside it."""
     rows = as_rows(Maker(SEED + 1).table(2000))
     with directory() as place:
         log = EvidenceLog(place / "evidence", node="n1", now=NOW)
@@ -256,6 +256,7 @@ def appends(figures: dict[str, float], seconds: float) -> None:
             for row in rows[tick * 100 % 1900 :][:100]:
                 log.add(row)
             log.commit()
+            log.tick_soon(NOW + timedelta(seconds=tick / 10))
             ours.append(perf_counter() - begun)
             fsync = perf_counter()
             os.write(probe, b"x" * 200)
@@ -264,7 +265,7 @@ def appends(figures: dict[str, float], seconds: float) -> None:
             sleep(max(0.0, 0.1 - (perf_counter() - begun)))
         figures["append_cpu_us_per_row"] = (process_time() - used) / (len(ours) * 100) * 1e6
         os.close(probe)
-        log.release()
+        log.close(NOW + timedelta(seconds=seconds + 1))
     for name, values in (("append", ours), ("fsync", bare)):
         figures[f"{name}_p50_ms"], figures[f"{name}_p99_ms"] = median(values) * 1e3, percentile(values, 0.99) * 1e3
 
@@ -369,7 +370,7 @@ def main() -> None:
     quick = "--quick" in sys.argv[1:]
     figures: dict[str, float] = {}
     sealing(figures, 3, 1 if quick else 4, 10_000 if quick else 50_000)
-    appends(figures, 4 if quick else 30)
+    appends(figures, 4 if quick else 150)
     verification(figures, 1 if quick else 8, 5 if quick else 50)
     replay(figures, 50 if quick else 500, 20 if quick else 40)
     long_run(figures, 3 * segment.ROWS if quick else 10_000_000)

@@ -259,3 +259,25 @@ def test_a_node_s_damage_is_not_collected(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(EvidenceError, match="hash of its manifest"):
         collect(Layout(tmp_path / "there" / "evidence"), Layout(tmp_path / "main" / "evidence"))
+
+
+def test_sealing_can_go_on_beside_the_crawl(tmp_path: Path) -> None:
+    log = begin(tmp_path)
+    decide(log, 1, 5)
+    log.tick_soon(later(61))
+    log.tick_soon(later(61))
+    decide(log, 2, 5)
+    log.close(later(62))
+    report = verify(tmp_path)
+    assert_valid(report)
+    assert step(report, 8).checked == 10
+
+
+def test_a_fault_beside_the_crawl_is_told_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = begin(tmp_path)
+    monkeypatch.setattr(log, "tick", lambda now: (_ for _ in ()).throw(EvidenceError("no disk")))
+    log.tick_soon(later(61))
+    log._ticking.exception()
+    with pytest.raises(EvidenceError, match="no disk"):
+        log.tick_soon(later(62))
+    log.release()

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ class EvidenceLog:
         self._publisher = Publisher(self.layout, self.store, self.origin, signs=signs)
         self._archiving, self._publishing = threading.RLock(), threading.RLock()
         self._waiting_since = now
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
+        self._ticking: Future[None] | None = None
         with ExitStack() as undo:
             undo.callback(self._publisher.close)
             if self._publisher.acquire():
@@ -183,6 +186,18 @@ class EvidenceLog:
             self._put_archives(now)
             self._publisher.publish(int(now.timestamp()), due_only=True)
 
+    def tick_soon(self, now: datetime) -> None:
+        """As `tick`, in a thread of its own, because sealing a minute's rows takes longer than a page may wait.
+
+        Raises:
+            EvidenceError: what the tick before this one raised.
+        """
+        if self._ticking is not None:
+            if not self._ticking.done():
+                return
+            self._ticking.result()
+        self._ticking = self._thread.submit(self.tick, now)
+
     def seal(self, now: datetime) -> None:
         """Seal every durable row.
 
@@ -213,8 +228,11 @@ class EvidenceLog:
         Raises:
             EvidenceError: the disk refuses, or the log does not continue what was signed.
         """
+        self._thread.shutdown()
         with self._publishing:
             try:
+                if self._ticking is not None:
+                    self._ticking.result()
                 with self._archiving:
                     self.archive.seal()
                 self.checkpoint(now)
@@ -223,6 +241,7 @@ class EvidenceLog:
 
     def release(self) -> None:
         """Let go of the files without signing; what is durable is sealed by whoever opens the log next."""
+        self._thread.shutdown()
         with ExitStack() as everything:
             everything.callback(self._publisher.close)
             everything.callback(self.journal.close)
