@@ -24,6 +24,7 @@ import struct
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
+from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
@@ -35,7 +36,6 @@ from optout.evidence.files import disk_errors, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from io import FileIO
     from pathlib import Path
     from typing import BinaryIO
 
@@ -285,7 +285,8 @@ class Journal:
     def _write_head(self) -> None:
         # The file is kept open and written over, because opening it took a third of a commit; it never gets shorter.
         if self._head is None:
-            self._head = (self.directory / f"{self.node}.head").open("wb", buffering=0)
+            path = self.directory / f"{self.node}.head"
+            self._head = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         os.pwrite(self._head.fileno(), head_bytes(self._tip), 0)
 
     def _recover(self, start: Tip) -> Tip:
