@@ -15,8 +15,11 @@ compile() {
     --no-header --no-annotate --no-emit-index-url pyproject.toml "$@"
 }
 
-# One set of versions for everything: what is heavy is resolved under the first lock's constraints.
+# One set of versions for everything, for all of it is installed into one environment: what is heavy is resolved under
+# the constraints of the locks before it.
 compile --extra dev --extra iscc --extra postgres --extra redis --output-file requirements.lock
+before=(--constraint requirements.lock)
 for extra in interop ray spark; do
-  compile --extra "$extra" --constraint requirements.lock --output-file "requirements-$extra.lock"
+  compile --extra "$extra" "${before[@]}" --output-file "requirements-$extra.lock"
+  before+=(--constraint "requirements-$extra.lock")
 done
