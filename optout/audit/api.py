@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from optout.audit.formats import Columns
 from optout.audit.formats.table import batch_of, check
-from optout.audit.job import Job
+from optout.audit.job import Job, store_version
 from optout.audit.judge import AsOf
 from optout.audit.schema import answers
 
@@ -68,7 +68,7 @@ class Auditor:
         return pa.RecordBatch.from_pydict(kept | plain)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Judge a table; fit for `map_batches` of Ray and `map` of Hugging Face datasets in Arrow form."""
+        """Judge a table; fit for `map` of Hugging Face datasets in Arrow form."""
         batches = [self.batch(rows) for rows in table.to_batches()]
         return pa.Table.from_batches(batches) if batches else self._empty(table)
 
@@ -89,6 +89,17 @@ def decide(table: pa.Table, auditor: Auditor) -> pa.Table:
         StoreError: the store cannot be opened.
     """
     return auditor(table)
+
+
+def kept_here(auditor: Auditor) -> Auditor:
+    """One auditor of a process for all that are equal to it, because engines send a fresh copy with each task."""
+    return _kept_here(auditor, tuple(store_version(auditor.store)))
+
+
+@lru_cache(maxsize=4)
+def _kept_here(auditor: Auditor, version: tuple[int, ...]) -> Auditor:
+    del version
+    return auditor
 
 
 def _coded(column: pa.Array) -> bool:

@@ -15,6 +15,7 @@ from optout.acquisition.lists import Lists
 from optout.acquisition.store_file import FILE_NAME
 from optout.audit.formats import Columns, format_of
 from optout.audit.judge import AsOf, Judge, Reading
+from optout.audit.storage import Location, listed, location
 from optout.errors import UnreadableInput
 from optout.identity import Identity
 
@@ -26,6 +27,10 @@ RETROACTIVE = "retroactive"
 
 EDITION = 1
 """Of what shards hold; shards of another edition are made again."""
+
+
+LONGEST_NAME = 200
+"""Bytes of a shard's name; file systems allow 255, and a part that is being written needs some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +89,23 @@ class Job:
         return Lists.none() if self.lists is None else Lists.open(self.lists, self.today)
 
     def digest(self) -> str:
-        """What shards are named by that were made for this job and this state of the store."""
+        """What shards are named by that were made for this job and this state of the store.
+
+        The day counts only by what is in force on it, so that an audit which outlasts midnight goes on.
+        """
         columns = self.columns
         readings = [
-            (reading.name, reading.policy.digest, reading.policy.registry_digest, reading.retroactive)
-            for reading in self.readings()
+            (one.name, one.policy.digest, one.policy.registry_digest, sorted(one.policy.modes.items()), one.retroactive)
+            for one in self.readings()
         ]
         names = [columns.url, columns.html, columns.headers, columns.date, columns.tokens, columns.language]
-        about = [EDITION, readings, self.token, self.as_of.text, names, str(self.today), _version(self.store)]
+        about = [EDITION, readings, self.token, self.as_of.text, names, store_version(self.store)]
         about += [repr(self._lists().descriptions)]
         return sha256(json.dumps(about).encode()).hexdigest()
 
 
-def _version(store: Path) -> list[int]:
-    """What changes where the store is written to."""
+def store_version(store: Path) -> list[int]:
+    """What changes where a store is written to."""
     found = []
     for name in (FILE_NAME, f"{FILE_NAME}-wal"):
         path = store / name
@@ -115,60 +123,72 @@ class Input:
         name: its name in the output: relative to the folder that was given.
     """
 
-    path: Path
+    path: Location
     name: str
 
     @property
     def shard(self) -> str:
         """The name that its decisions have, without a suffix."""
-        return self.name.replace("/", "--")
+        return shard_name(self.name)
+
+
+def shard_name(name: str) -> str:
+    """The name of the decisions about a file, without a suffix; short enough for a file system."""
+    flat = name.replace("/", "--")
+    if len(flat.encode()) <= LONGEST_NAME:
+        return flat
+    return f"{sha256(name.encode()).hexdigest()[:32]}-{flat[-40:]}"
 
 
 def inputs(arguments: Iterable[str]) -> list[Input]:
-    """The files that arguments name, in order: files, folders with all that is in them, and globs.
+    """The files that arguments name, in order: files, folders with all that is in them, globs, and URLs of the same.
 
     Raises:
         UnreadableInput: one names nothing, or something of no known form.
     """
-    found: dict[Path, str] = {}
+    found: dict[Location, str] = {}
     for argument in arguments:
-        before = len(found)
-        for path, name in _named(argument):
-            found.setdefault(path, name)
-        if len(found) == before and not any(True for _ in _named(argument)):
+        named = _named(argument)
+        if not named:
             raise UnreadableInput(f"{argument}: no such file", mend="name Parquet, JSON Lines, WARC or tar files")
+        for path, name in named:
+            found.setdefault(path, name)
     return _distinct(found)
 
 
-def _named(argument: str) -> Iterator[tuple[Path, str]]:
-    path = Path(argument)
+def _named(argument: str) -> list[tuple[Location, str]]:
+    path = location(argument)
+    found = [*_here(path)] if isinstance(path, Path) else listed(path.url)
+    known = [(one, name) for one, name in found if format_of(one.name) is not None]
+    if found and not known:
+        raise UnreadableInput(
+            f"{argument}: of no known form", mend="use .parquet, .jsonl, .warc or .tar, packed or not"
+        )
+    return known
+
+
+def _here(path: Path) -> Iterator[tuple[Path, str]]:
+    """The files that a path of this machine names, and their names relative to the folder or glob."""
+    parts = path.parts
+    first = next((at for at, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
+    base, files = path.parent, [path]
     if path.is_dir():
-        files = (one for one in sorted(path.rglob("*")) if one.is_file())
-        yield from ((one, one.relative_to(path).as_posix()) for one in files if format_of(one.name) is not None)
-    elif path.exists():
-        if format_of(path.name) is None:
-            raise UnreadableInput(
-                f"{argument}: of no known form", mend="use .parquet, .jsonl, .warc or .tar, packed or not"
-            )
-        yield path, path.name
-    else:
-        parts = path.parts
-        fixed = next((at for at, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
-        if fixed is not None:
-            base = Path(*parts[:fixed])
-            files = (one for one in sorted(base.glob(str(Path(*parts[fixed:])))) if one.is_file())
-            yield from ((one, one.relative_to(base).as_posix()) for one in files if format_of(one.name) is not None)
+        base, files = path, sorted(path.rglob("*"))
+    elif not path.exists() and first is not None:
+        base = Path(*parts[:first])
+        files = sorted(base.glob(str(Path(*parts[first:]))))
+    yield from ((one, one.relative_to(base).as_posix()) for one in files if one.is_file())
 
 
-def _distinct(found: dict[Path, str]) -> list[Input]:
+def _distinct(found: dict[Location, str]) -> list[Input]:
     """Give each file a name of its own."""
     taken: set[str] = set()
     result = []
     for path, name in found.items():
         free, number = name, 2
-        while free.replace("/", "--") in taken:
+        while shard_name(free) in taken:
             free, number = f"{number}-{name}", number + 1
-        taken.add(free.replace("/", "--"))
+        taken.add(shard_name(free))
         result.append(Input(path, free))
     return result
 

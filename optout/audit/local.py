@@ -7,16 +7,20 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from multiprocessing import get_context
-from pathlib import Path
 
 from optout.audit import shard
 from optout.audit.job import Input, Job
 from optout.audit.judge import Judge
+from optout.audit.resume import left
 from optout.audit.shard import Manifest, Place
+from optout.audit.storage import Location
 from optout.errors import UnreadableInput
 
+TRIES = 4
+"""How often a shard may end the process that makes it, as in the other engines."""
 
-def run(job: Job, files: Sequence[Input], directory: Path, workers: int) -> Iterator[Manifest]:
+
+def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> Iterator[Manifest]:
     """Make the shards that are missing; give each manifest when its shard is done.
 
     Args:
@@ -26,30 +30,41 @@ def run(job: Job, files: Sequence[Input], directory: Path, workers: int) -> Iter
         workers: how many processes to use.
 
     Raises:
-        UnreadableInput: a process was ended from outside.
+        UnreadableInput: processes are ended from outside, again and again.
     """
-    place, digest = Place(directory), job.digest()
-    missing = []
-    for item in files:
-        manifest = shard.made(place, item, digest)
-        if manifest is None:
-            missing.append(item)
-        else:
-            yield manifest
+    digest, done, missing = left(job, files, directory)
+    yield from done
     if workers <= 1 or len(missing) <= 1:
         yield from (make(job, digest, item, directory) for item in missing)
         return
-    try:
-        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
-            for future in as_completed([pool.submit(make, job, digest, item, directory) for item in missing]):
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise UnreadableInput(
-            "a process was ended from outside", mend="use fewer --workers, and run it again"
-        ) from error
+    waiting, tries = dict.fromkeys(missing), 0
+    while waiting:
+        tries += 1
+        try:
+            for item, manifest in _pool(job, digest, list(waiting), directory, workers):
+                tries = 0
+                del waiting[item]
+                yield manifest
+        except BrokenProcessPool as error:
+            if tries == TRIES:
+                mend = "it may be short of memory: use fewer --workers, and run it again"
+                raise UnreadableInput("a process was ended from outside", mend=mend) from error
 
 
-def make(job: Job, digest: str, item: Input, directory: Path) -> Manifest:
+def _pool(
+    job: Job, digest: str, items: Sequence[Input], directory: Location, workers: int
+) -> Iterator[tuple[Input, Manifest]]:
+    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(make, job, digest, item, directory): item for item in items}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            # Who is interrupted does not wait for all that was not begun.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make(job: Job, digest: str, item: Input, directory: Location) -> Manifest:
     """Make one shard; what engines hand to their workers."""
     return shard.make(Place(directory), item, job, digest, _judge(job, digest))
 

@@ -1,35 +1,94 @@
-"""Ray as the engine: a task for each file. Workers need the same paths to the dataset, the store and the output."""
+"""Ray as the engine: a task for each file. Workers need the same paths to the dataset, the store and the output.
+
+A machine that belongs to a cluster, or whose RAY_ADDRESS names one, uses that cluster; else Ray is started here.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import contextmanager
+from typing import Any
 
-from optout.audit import shard
+import pyarrow as pa
+
+from optout.audit.api import Auditor
 from optout.audit.job import Input, Job
-from optout.audit.local import make
-from optout.audit.shard import Manifest, Place
+from optout.audit.local import TRIES, make
+from optout.audit.resume import left
+from optout.audit.shard import Manifest
+from optout.audit.storage import Location
 from optout.errors import UnreadableInput
 
+_AHEAD = 4
+"""Tasks for each processor that Ray is given ahead, so that a dataset of any size costs it no memory."""
 
-def run(job: Job, files: Sequence[Input], directory: Path, workers: int) -> Iterator[Manifest]:
+
+class Judging:
+    """The audit for Ray Data: adds to each batch of rows what may be done with them.
+
+    `dataset.map_batches(Judging, fn_constructor_args=[auditor], batch_format="pyarrow", concurrency=4)`, where four
+    actors each keep what they have compiled.
+    """
+
+    def __init__(self, auditor: Auditor) -> None:
+        """Judge by the store and policy of an auditor."""
+        self._auditor = auditor
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The rows with the columns of `optout.audit.schema.answers`; see `optout.audit.decide`."""
+        return self._auditor(table)
+
+
+def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> Iterator[Manifest]:
     """Make the shards that are missing; see `optout.audit.local.run`.
 
     Raises:
-        UnreadableInput: Ray is not installed.
+        UnreadableInput: Ray is not installed or cannot be started, or its workers die again and again.
     """
     try:
         import ray
     except ImportError as error:
         raise UnreadableInput("--engine ray: Ray is not installed", mend="pip install optout-toolkit[ray]") from error
-    digest, place = job.digest(), Place(directory)
-    found = [(item, shard.made(place, item, digest)) for item in files]
-    yield from (manifest for _, manifest in found if manifest is not None)
-    missing = [item for item, manifest in found if manifest is None]
-    if not ray.is_initialized():
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    task = ray.remote(make)
-    waiting = [task.remote(job, digest, item, directory) for item in missing]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield from ray.get(done)
+    digest, done, missing = left(job, files, directory)
+    yield from done
+    if missing:
+        with _started(ray, workers):
+            yield from _shards(ray, (job, digest, directory), missing)
+
+
+def _shards(ray: Any, about: tuple[Job, str, Location], missing: Sequence[Input]) -> Iterator[Manifest]:  # noqa: ANN401
+    job, digest, directory = about
+    task = ray.remote(make).options(max_retries=TRIES - 1)
+    items, running = deque(missing), list[Any]()
+    ahead = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    try:
+        while items or running:
+            while items and len(running) < ahead:
+                running.append(task.remote(job, digest, items.popleft(), directory))
+            finished, running = ray.wait(running)
+            yield from ray.get(finished)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        mend = "it may be short of memory: use fewer --workers, and run it again"
+        raise UnreadableInput(f"Ray: {str(error).splitlines()[0]}", mend=mend) from error
+
+
+@contextmanager
+def _started(ray: Any, workers: int) -> Iterator[None]:  # noqa: ANN401
+    """Ray, left as it was found."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(num_cpus=workers, **quiet)
+    except ValueError:
+        # A cluster that is there already has its own number of processors.
+        ray.init(**quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -9,6 +9,7 @@ import duckdb
 import orjson
 
 from optout.audit.shard import Place, manifest_json
+from optout.audit.storage import near_folder, write
 from optout.urls import registrable_domain
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from optout.audit.job import Job
     from optout.audit.shard import Manifest
+    from optout.audit.storage import Location
 
 DOMAINS = 50
 """How many domains a report lists."""
@@ -29,14 +31,16 @@ _SUMS = (
 )
 
 
-def write_report(job: Job, manifests: Sequence[Manifest], directory: Path) -> Figures:
+def write_report(job: Job, manifests: Sequence[Manifest], directory: Location) -> Figures:
     """Write `report.json` and `report.html`, and give the figures."""
-    figures = gather(job, manifests, directory)
     from optout.audit.report_page import page  # noqa: PLC0415
 
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "report.json").write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
-    (directory / "report.html").write_text(page(figures), encoding="utf-8")
+    place = Place(directory)
+    names = [place.path_of(place.decisions(one.file)) for one in manifests if one.rows]
+    with near_folder(directory, names) as folder:
+        figures = gather(job, manifests, folder)
+    write(directory / "report.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+    write(directory / "report.html", page(figures).encode())
     return figures
 
 
@@ -45,7 +49,7 @@ def gather(job: Job, manifests: Sequence[Manifest], directory: Path) -> Figures:
     place = Place(directory)
     readings = job.readings()
     with_rows = [one for one in manifests if one.rows]
-    paths = [str(place.decisions(one.file.replace("/", "--"))) for one in with_rows]
+    paths = [str(place.decisions(one.file)) for one in with_rows]
     ask = _Asker(paths)
     rows = ask.one(
         f"SELECT {_SUMS}, count(*) FILTER (status = 'unknown') AS unknown,"

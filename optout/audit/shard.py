@@ -1,16 +1,14 @@
 """One input file → one file of decisions, one of kept rows, and one manifest: the unit of work of every engine.
 
-Everything is written beside its place and moved there when it is whole, the manifest last. A shard with a manifest
+Everything is written elsewhere and put in its place when it is whole, the manifest last. A shard with a manifest
 that fits is done; so a restart, a retry and another machine all do the same. Nothing in a shard tells when it was
 made: the same input gives the same bytes.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from optout.audit.formats import Fault, format_of
+from optout.audit.job import shard_name
 from optout.audit.schema import Rows, decisions, kept
+from optout.audit.storage import Location, Remote, give_up, near, part_of, remove, settle, state_of, write
 from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
@@ -36,19 +36,27 @@ MOST_FAULTS = 1_000
 class Place:
     """Where an audit writes."""
 
-    directory: Path
+    directory: Location
 
-    def decisions(self, shard: str) -> Path:
-        """The decisions of a shard."""
-        return self.directory / "decisions" / f"{shard}.parquet"
+    def decisions(self, name: str) -> Location:
+        """The decisions about an input."""
+        return self.directory / f"decisions/{shard_name(name)}.parquet"
 
-    def kept(self, name: str) -> Path:
+    def kept(self, name: str) -> Location:
         """The kept rows of an input."""
-        return self.directory / "kept" / name
+        return self.directory / f"kept/{name}"
 
-    def manifest(self, shard: str) -> Path:
+    def manifest(self, name: str) -> Location:
         """What was made of an input."""
-        return self.directory / "shards" / f"{shard}.json"
+        return self.directory / f"shards/{shard_name(name)}.json"
+
+    def files(self, name: str) -> tuple[Location, Location, Location]:
+        """All that is written of an input, the manifest last."""
+        return self.decisions(name), self.kept(name), self.manifest(name)
+
+    def path_of(self, where: Location) -> str:
+        """A place as a path under the output folder, with slashes."""
+        return str(where)[len(str(self.directory)) :].lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +86,54 @@ class Manifest:
     outputs: dict[str, str] | None = None
 
 
-def made(place: Place, item: Input, job: str) -> Manifest | None:
-    """The manifest of a shard that is done; None where it has to be made."""
+def attempted(place: Place, item: Input, job: str) -> Manifest | None:
+    """The manifest of an input that was gone through, though perhaps nothing of it could be read.
+
+    Raises:
+        UnreadableInput: the file system that the manifest may be in does not let us look.
+    """
+    where = place.manifest(item.name)
     with suppress(OSError, ValueError, TypeError, KeyError):
-        found = Manifest(**orjson.loads(place.manifest(item.shard).read_bytes()))
+        if isinstance(where, Remote) and not where.is_file():
+            return None
+        found = Manifest(**orjson.loads(where.read_bytes()))
         whole = all((place.directory / name).is_file() for name in found.outputs or {})
-        if found.job == job and found.source == _source(item.path) and found.unreadable is None and whole:
+        if found.job == job and found.source == state_of(item.path) and whole:
             return found
     return None
 
 
+def made(place: Place, item: Input, job: str) -> Manifest | None:
+    """The manifest of a shard that is done; None where it has to be made."""
+    found = attempted(place, item, job)
+    return None if found is None or found.unreadable is not None else found
+
+
 def make(place: Place, item: Input, job: Job, digest: str, judge: Judge) -> Manifest:
-    """Judge an input and write its shard."""
-    form = _form(item)
-    source = _source(item.path)
+    """Judge an input and write its shard.
+
+    Raises:
+        UnreadableInput: the file system that is written to refuses.
+    """
+    source = state_of(item.path)
     notes = _Notes(item.name)
     try:
-        rows, kept_rows, outputs = _written(place, item, job, judge, form, notes)
+        with near(item.path) as path:
+            rows, kept_rows, outputs = _written(place, path, item.name, job, judge, notes)
         manifest = Manifest(item.name, digest, source, rows, kept_rows, notes.count, notes.listed(), None, outputs)
     except UnreadableInput as error:
         manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
-    _put(place.manifest(item.shard), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
+        # What an earlier run kept of this input must not pass for what may be used now.
+        for where in place.files(item.name)[:2]:
+            remove(where)
+    write(place.manifest(item.name), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
     return manifest
 
 
-def _form(item: Input) -> Format:
-    form = format_of(item.path.name)
+def _form(path: Path) -> Format:
+    form = format_of(path.name)
     if form is None:
-        raise UnreadableInput(f"{item.path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
+        raise UnreadableInput(f"{path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
     return form
 
 
@@ -124,32 +152,33 @@ class _Notes:
         return tuple(asdict(fault) for fault in self._listed)
 
 
-def _written(
-    place: Place, item: Input, job: Job, judge: Judge, form: Format, notes: _Notes
-) -> tuple[int, int, dict[str, str]]:
-    paths = [place.decisions(item.shard), place.kept(item.name)]
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
+_Written = tuple[int, int, dict[str, str]]
+"""How many rows were judged and kept, and the digests of the files."""
+
+
+def _written(place: Place, path: Path, name: str, job: Job, judge: Judge, notes: _Notes) -> _Written:
+    """Judge a file of this machine, and put what comes out in its place."""
+    form = _form(path)
+    targets = place.files(name)[:2]
+    parts = [part_of(target) for target in targets]
     rows = kept_rows = 0
     try:
         with ExitStack() as stack:
-            sink = stack.enter_context(_Decisions(partial[0]))
-            writer = stack.enter_context(form.writer(item.path, partial[1]))
-            for batch in form.read(item.path, job.columns, notes.fault):
+            sink = stack.enter_context(_Decisions(parts[0]))
+            writer = stack.enter_context(form.writer(path, parts[1]))
+            for batch in form.read(path, job.columns, notes.fault):
                 judged = judge.judge(batch.urls, batch.dates, batch.pages)
                 keep = kept(judge, judged)
                 keep[list(batch.refused)] = False
-                sink.write(decisions(judge, judged, _rows(item.name, rows, batch)), keep)
+                sink.write(decisions(judge, judged, _rows(name, rows, batch)), keep)
                 writer.keep(batch, keep)
                 rows += len(keep)
                 kept_rows += int(keep.sum())
-        digests = [_move(part, path) for part, path in zip(partial, paths, strict=True)]
+        outputs = {place.path_of(target): settle(part, target) for part, target in zip(parts, targets, strict=True)}
     finally:
-        for part in partial:
-            part.unlink(missing_ok=True)
-    names = [path.relative_to(place.directory).as_posix() for path in paths]
-    return rows, kept_rows, dict(zip(names, digests, strict=True))
+        for part, target in zip(parts, targets, strict=True):
+            give_up(part, target)
+    return rows, kept_rows, outputs
 
 
 def _rows(file: str, first: int, batch: Batch) -> Rows:
@@ -183,35 +212,6 @@ class _Decisions:
                 store_schema=False, write_statistics=[*plain, "row", "origin"],
             )  # fmt: skip
         self._writer.write_table(table)
-
-
-def _source(path: Path) -> list[int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return []
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _move(part: Path, path: Path) -> str:
-    """Put a whole file in its place, and give its digest."""
-    digest = sha256()
-    with part.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-        os.fsync(file.fileno())
-    part.replace(path)
-    return digest.hexdigest()
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def manifest_json(manifest: Manifest) -> dict[str, Any]:

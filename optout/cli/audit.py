@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optout.audit.job import Job
     from optout.audit.judge import AsOf
     from optout.audit.shard import Manifest
+    from optout.audit.storage import Location
 
 
 def add_parser(subparsers: _SubParsersAction[Any]) -> None:
@@ -110,8 +111,10 @@ def _diff(first: Path, second: Path, folder: Path, *, as_json: bool) -> int:
 def _audit(arguments: Namespace) -> int:
     from optout.audit.job import inputs, share
     from optout.audit.report import write_report
+    from optout.audit.resume import whole
+    from optout.audit.storage import location
 
-    job, directory = _job(arguments), Path(arguments.out)
+    job, directory = _job(arguments), location(arguments.out)
     job.judge()
     files = inputs(arguments.data)
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
@@ -121,6 +124,14 @@ def _audit(arguments: Namespace) -> int:
             manifests.append(manifest)
             bar.step(manifest)
             _complain(manifest)
+    faults = USAGE if any(manifest.faults for manifest in manifests) else DONE
+    if arguments.shard:
+        # Who is the last finds the shards of all others, and writes the report for them.
+        everything = whole(job, files, directory)
+        if everything is None:
+            _tell_share(manifests, len(files), as_json=arguments.json)
+            return faults
+        manifests = everything
     order = {item.name: number for number, item in enumerate(files)}
     manifests.sort(key=lambda manifest: order[manifest.file])
     report = write_report(job, manifests, directory)
@@ -128,12 +139,25 @@ def _audit(arguments: Namespace) -> int:
         print(json.dumps(report, ensure_ascii=False))
     else:
         _summarise(report, directory)
-    return USAGE if any(manifest.faults for manifest in manifests) else DONE
+    return faults
+
+
+def _tell_share(manifests: list[Manifest], files: int, *, as_json: bool) -> None:
+    """What a share has done, where others are still to be done."""
+    rows, kept = sum(one.rows for one in manifests), sum(one.kept for one in manifests)
+    if as_json:
+        print(json.dumps({"files": len(manifests), "of": files, "rows": rows, "kept": kept, "report": None}))
+    else:
+        text = (
+            f"{len(manifests)} of {files} files: {rows:,} rows judged, {kept:,} kept; the last share writes the report"
+        )
+        options.console().print(text, markup=False)
 
 
 def _job(arguments: Namespace) -> Job:
     from optout.audit.formats import Columns
     from optout.audit.job import Job
+    from optout.audit.storage import on_this_machine
 
     given = {
         name: getattr(arguments, f"{name}_column")
@@ -141,7 +165,7 @@ def _job(arguments: Namespace) -> Job:
         if getattr(arguments, f"{name}_column") is not None
     }
     return Job(
-        store=Path(arguments.store),
+        store=on_this_machine(arguments.store, "--store"),
         policy=arguments.policy,
         token=arguments.token,
         today=datetime.now(UTC).date(),
@@ -187,7 +211,7 @@ def _complain(manifest: Manifest) -> None:
         print(f"optout audit: {manifest.file}: {first['place']}: {first['what']}{more}", file=sys.stderr)
 
 
-def _summarise(report: dict[str, Any], directory: Path) -> None:
+def _summarise(report: dict[str, Any], directory: Location) -> None:
     rows = report["rows"]
     console = options.console()
     console.print(f"{rows['judged']:,} rows judged, {rows['kept']:,} kept, {rows['unknown']:,} of unknown origins")
@@ -202,8 +226,10 @@ class _Bar:
     """Progress on stderr: a live bar on a terminal, plain lines otherwise, nothing when quiet."""
 
     def __init__(self, files: list[Any], *, quiet: bool) -> None:
+        from optout.audit.storage import state_of
+
         console = options.error_console()
-        self._sizes = {item.name: item.path.stat().st_size for item in files}
+        self._sizes = {item.name: sum(state_of(item.path)[:1]) for item in files}
         self._total, self._done, self._rows = len(files), 0, 0
         self._plain = not quiet and not console.is_terminal
         self._live = Progress(

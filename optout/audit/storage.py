@@ -1,0 +1,287 @@
+"""Where inputs lie and outputs go: this machine's folders, or another file system by way of fsspec.
+
+An object of `s3://`, `gs://` or `hf://` is fetched whole, judged on this machine's disk, and what comes out is put
+back whole, so that nobody ever sees half of it. Credentials, endpoints and regions are the business of the library of
+each store, which takes them from its own variables and files.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from socket import gethostname
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from optout.errors import OptoutError, UnreadableInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PART = ".part"
+"""How the name of a file ends that is being written."""
+
+_STATES = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "last_modified", "created")
+"""Where file systems tell that an object was written again, the surest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file or folder of another file system; has of a path what the audit needs.
+
+    Attributes:
+        url: such as `s3://bucket/folder/file.parquet`.
+        state: its size in bytes and a number that changes with it, when it was listed; empty where it was not.
+    """
+
+    url: str
+    state: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(f"{self.url.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return PurePosixPath(self.url).name
+
+    def is_file(self) -> bool:
+        """Whether there is such an object."""
+        with _plainly(self.url):
+            system, path = _system(self.url)
+            return bool(system.isfile(path))
+
+    def read_bytes(self) -> bytes:
+        """The whole of it.
+
+        Raises:
+            UnreadableInput: it is not there or cannot be had.
+        """
+        with _plainly(self.url):
+            system, path = _system(self.url)
+            return bytes(system.cat_file(path))
+
+    def fetch(self, target: Path) -> None:
+        """Write the whole of it to a file of this machine.
+
+        Raises:
+            UnreadableInput: it cannot be had, or is another than was listed.
+        """
+        with _plainly(self.url):
+            system, path = _system(self.url)
+            system.get_file(path, str(target))
+            now = _state(system.info(path))
+        if self.state and (now != self.state or target.stat().st_size != now[0]):
+            raise UnreadableInput(f"{self.url}: has changed since it was listed", mend="run it again")
+
+    def put(self, source: Path) -> None:
+        """Put a file of this machine there, all of it at once.
+
+        Raises:
+            UnreadableInput: it cannot be put there.
+        """
+        with _plainly(self.url):
+            system, path = _system(self.url)
+            system.put_file(str(source), path)
+
+
+Location = Path | Remote
+"""A file or folder, of this machine or another file system."""
+
+
+def remove(where: Location) -> None:
+    """Remove a file, if there is one.
+
+    Raises:
+        UnreadableInput: another file system does not let us.
+    """
+    if isinstance(where, Path):
+        where.unlink(missing_ok=True)
+    elif where.is_file():
+        with _plainly(where.url):
+            system, path = _system(where.url)
+            system.rm_file(path)
+
+
+def location(text: str) -> Location:
+    """What a path or URL names; `file://` is a path."""
+    if text.startswith("file://"):
+        return Path(unquote(text.removeprefix("file://").removeprefix("localhost")))
+    return Remote(text) if "://" in text else Path(text)
+
+
+def on_this_machine(text: str, option: str) -> Path:
+    """A path that has to lie on this machine.
+
+    Raises:
+        UnreadableInput: it is a URL of another file system.
+    """
+    found = location(text)
+    if isinstance(found, Remote):
+        raise UnreadableInput(f"{option} {text}: has to be a folder of this machine", mend="copy it here first")
+    return found
+
+
+def listed(url: str) -> list[tuple[Remote, str]]:
+    """The objects that a URL names, itself or in it, and their names relative to the folder or pattern.
+
+    Raises:
+        UnreadableInput: there is none, or the file system does not let us look.
+    """
+    with _plainly(url):
+        system, path = _system(url)
+        if any(sign in path for sign in "*?["):
+            found, base = system.glob(path, detail=True), _fixed(path)
+        elif system.isfile(path):
+            found, base = {path: system.info(path)}, path.rpartition("/")[0]
+        else:
+            found, base = system.find(path, detail=True), path
+        start = len(base.rstrip("/")) + 1 if base else 0
+        return [
+            (Remote(system.unstrip_protocol(name), _state(about)), _harmless(name[start:]))
+            for name, about in sorted(found.items())
+            if about.get("type", "file") == "file"
+        ]
+
+
+def _harmless(name: str) -> str:
+    """The name of an object as one of a file: unlike that, an object may be called `../x`."""
+    return "/".join("_" if part in {"", ".", ".."} else part for part in name.split("/"))
+
+
+def _fixed(pattern: str) -> str:
+    """The folder that a pattern begins with."""
+    parts = pattern.split("/")
+    return "/".join(parts[: next(at for at, part in enumerate(parts) if any(sign in part for sign in "*?["))])
+
+
+def state_of(where: Location) -> list[int]:
+    """What changes when a file does: its size and the time of its last change; empty where there is none."""
+    if isinstance(where, Remote):
+        return list(where.state)
+    try:
+        found = where.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+@contextmanager
+def near(where: Location) -> Iterator[Path]:
+    """A file of this machine with the same name and content; errors about it name the original.
+
+    Raises:
+        UnreadableInput: it cannot be fetched.
+    """
+    if isinstance(where, Path):
+        yield where
+        return
+    with TemporaryDirectory(prefix="optout-") as folder:
+        copy = Path(folder) / where.name
+        where.fetch(copy)
+        try:
+            yield copy
+        except UnreadableInput as error:
+            raise UnreadableInput(
+                error.message.replace(str(copy), where.url), place=error.place, mend=error.mend
+            ) from error
+
+
+@contextmanager
+def near_folder(where: Location, names: Iterable[str]) -> Iterator[Path]:
+    """A folder of this machine that has these files of another; that folder itself where it is of this machine."""
+    if isinstance(where, Path):
+        yield where
+        return
+    with TemporaryDirectory(prefix="optout-") as folder:
+        for name in names:
+            target = Path(folder) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (where / name).fetch(target)
+        yield Path(folder)
+
+
+def part_of(where: Location) -> Path:
+    """Where to write a file until it is whole: beside its place, because it is moved there afterwards."""
+    if isinstance(where, Remote):
+        return Path(mkdtemp(prefix="optout-")) / where.name
+    where.parent.mkdir(parents=True, exist_ok=True)
+    return where.with_name(f".{where.name}.{gethostname()}-{os.getpid()}{PART}")
+
+
+def settle(part: Path, where: Location) -> str:
+    """Put a whole file in its place, and give its SHA-256.
+
+    Raises:
+        UnreadableInput: another file system does not take it.
+    """
+    digest = sha256()
+    with part.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+        os.fsync(file.fileno())
+    if isinstance(where, Remote):
+        where.put(part)
+    else:
+        part.replace(where)
+    return digest.hexdigest()
+
+
+def give_up(part: Path, where: Location) -> None:
+    """Remove what `part_of` gave and nobody wants any more."""
+    part.unlink(missing_ok=True)
+    if isinstance(where, Remote):
+        part.parent.rmdir()
+
+
+def write(where: Location, data: bytes) -> None:
+    """Put a small file in its place, whole."""
+    part = part_of(where)
+    try:
+        part.write_bytes(data)
+        settle(part, where)
+    finally:
+        give_up(part, where)
+
+
+def _state(about: dict[str, Any]) -> tuple[int, int]:
+    told = next((str(about[name]) for name in _STATES if about.get(name)), "")
+    return int(about.get("size") or 0), int.from_bytes(sha256(told.encode()).digest()[:6])
+
+
+def _system(url: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - of an extra
+
+    # A listing that is kept would hide what other machines have written meanwhile.
+    system, path = url_to_fs(url, use_listings_cache=False)
+    return system, str(path)
+
+
+@contextmanager
+def _plainly(url: str) -> Iterator[None]:
+    """Say in one line what a file system's library raises; each has its own errors."""
+    try:
+        yield
+    except OptoutError:
+        raise
+    except ImportError as error:
+        raise UnreadableInput(f"{url}: {_line(error)}", mend="pip install optout-toolkit[remote]") from error
+    except FileNotFoundError as error:
+        raise UnreadableInput(f"{url}: no such object or bucket", mend="name one that is there") from error
+    except PermissionError as error:
+        mend = "give the library of that store credentials that may read and write there"
+        raise UnreadableInput(f"{url}: access is denied: {_line(error)}", mend=mend) from error
+    except Exception as error:
+        mend = "look at the address, the connection and the credentials, and run it again"
+        raise UnreadableInput(f"{url}: {_line(error)}", mend=mend) from error
+
+
+def _line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
