@@ -1,10 +1,12 @@
 """What every test shares: how Hypothesis searches, and where the vectors beside the checkout lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from store_servers import Server, postgres_server, redis_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,3 +24,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no acceptance data: {folder} does not exist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_store() -> Iterator[Server]:
+    """Run one Redis or Valkey for all tests of a worker."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_store() -> Iterator[Server]:
+    """Run one Postgres for all tests of a worker."""
+    with postgres_server() as server:
+        yield server

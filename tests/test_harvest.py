@@ -358,8 +358,8 @@ def test_a_failing_disk_ends_the_harvest_with_one_line(simulator, tmp_path):
         await harvest.run([origin.url.encode() for origin in origins], lambda _: None, lambda _: None)
 
     with Store.open(tmp_path, create=True) as store:
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = store.backend._connection.execute("PRAGMA page_count").fetchone()
+        store.backend._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreError, match="full"):
             asyncio.run(run(store))
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from store_servers import wipe
 
 from optout.acquisition.history import REDIRECT_NOT_FOLLOWED, Store, StoreError
+from optout.acquisition.stores import open_store
 from optout.model import ASSET, RESOURCE, Availability, Exchange
 
 ORIGIN = "https://example.com"
@@ -27,8 +29,24 @@ def missing(path, at=NOON, origin=ORIGIN):
     return Exchange(origin + path, path, status=404, headers=TYPE, body=b"<h1>none</h1>", fetched_at=at)
 
 
+@pytest.fixture(params=["file", "redis", "postgres"])
+def address(request, tmp_path):
+    """Where an empty store may be made, for every kind of backend."""
+    if request.param == "file":
+        return str(tmp_path / "store")
+    server = request.getfixturevalue(f"{request.param}_store")
+    wipe(server.address)
+    return server.address
+
+
 @pytest.fixture
-def store(tmp_path):
+def store(address):
+    with open_store(address, create=True) as store:
+        yield store
+
+
+@pytest.fixture
+def local(tmp_path):
     with Store.open(tmp_path / "store", create=True) as store:
         yield store
 
@@ -147,9 +165,9 @@ def test_the_same_capture_twice_is_kept_once(store):
     assert len(store.history(ORIGIN)) == 1
 
 
-def test_a_body_is_on_the_disk_once(store):
-    store.put(robots(b"x" * 1000, origin=f"https://{number}.example") for number in range(50))
-    (count,) = store._connection.execute("SELECT count(*) FROM bodies").fetchone()
+def test_a_body_is_on_the_disk_once(local):
+    local.put(robots(b"x" * 1000, origin=f"https://{number}.example") for number in range(50))
+    (count,) = local.backend._connection.execute("SELECT count(*) FROM bodies").fetchone()
     assert count == 1
 
 
@@ -297,15 +315,15 @@ def test_a_file_that_is_no_store_is_named(tmp_path):
 
 def test_a_store_of_another_edition_is_refused(tmp_path):
     with Store.open(tmp_path, create=True) as store:
-        store._connection.execute("UPDATE about SET value = '99'")
+        store.backend._connection.execute("UPDATE about SET value = '99'")
     with pytest.raises(StoreError, match="another edition"):
         Store.open(tmp_path)
 
 
-def test_a_reader_sees_what_a_writer_has_put_and_cannot_write(store, tmp_path):
-    store.put([robots()])
+def test_a_reader_sees_what_a_writer_has_put_and_cannot_write(local, tmp_path):
+    local.put([robots()])
     with Store.open(tmp_path / "store") as reader:
-        store.put([robots(b"new", NOON + DAY)])
+        local.put([robots(b"new", NOON + DAY)])
         assert bodies(reader.state(ORIGIN, None)) == [b"new"]
         with pytest.raises(StoreError, match="readonly"):
             reader.put([robots()])
@@ -350,13 +368,15 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path):
         }
 
 
-def test_a_full_disk_is_one_line_and_undoes_the_whole_put(store):
-    store.put([robots()])
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+def test_a_full_disk_is_one_line_and_undoes_the_whole_put(local):
+    local.put([robots()])
+    (pages,) = local.backend._connection.execute("PRAGMA page_count").fetchone()
+    local.backend._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="full"):
-        store.put(robots(os.urandom(5000), origin=f"https://{number}.example") for number in range(20))
-    store._connection.execute("PRAGMA max_page_count = 1000000")
-    assert list(store.origins()) == [ORIGIN]
-    store.put([robots(origin="https://1.example")])
-    assert sqlite3.connect(store.directory / "origins.sqlite").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        local.put(robots(os.urandom(5000), origin=f"https://{number}.example") for number in range(20))
+    local.backend._connection.execute("PRAGMA max_page_count = 1000000")
+    assert list(local.origins()) == [ORIGIN]
+    local.put([robots(origin="https://1.example")])
+    assert sqlite3.connect(local.backend.directory / "origins.sqlite").execute("PRAGMA integrity_check").fetchone() == (
+        "ok",
+    )

@@ -1,47 +1,36 @@
-"""The file behind the store of dated origin states: its tables, and how values stand in them."""
+"""The local store: one SQLite file in WAL mode, so that any number of processes read while one writes.
+
+A body stands there once, under its SHA-256, however many origins sent it and however often; a capture is a row of
+some thirty bytes that names it. Leases are in a file of their own, because they change with every visit and are
+worth nothing after a power cut.
+"""
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import time
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
 
 import zstandard
 
-from optout.errors import OptoutError
-from optout.model import Exchange
-from optout.signals import PROTOCOLS
+from optout.acquisition.backend import FORMAT
+from optout.acquisition.captures import REDIRECT_NOT_FOLLOWED, Entry, Row, StoreError
+from optout.acquisition.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
-Headers = tuple[tuple[str, str], ...]
-
 FILE_NAME = "origins.sqlite"
+LEASES_NAME = "leases.sqlite"
 
-REDIRECT_NOT_FOLLOWED = "redirect-not-followed"
-"""The `Exchange.error` of a redirect of which only the redirect was captured; it counts as unreachable."""
-
-MEANINGFUL_FIELDS = frozenset({"content-type", "content-encoding", "location", "retry-after"}).union(
-    *(protocol.header_fields for protocol in PROTOCOLS.values())
-)
-"""Lower-case names of the header fields that can make a difference to a reading."""
-
-KEPT_FIELDS = MEANINGFUL_FIELDS | {"content-language", "etag", "last-modified"}
-"""Lower-case names of the header fields that are kept: those, and what describes the file."""
-
-_FORMAT = "1"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LEVEL = 6
 _LARGEST_BODY = 1 << 28
 _WAIT_MILLISECONDS = 60_000
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS roles (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -54,50 +43,229 @@ CREATE TABLE IF NOT EXISTS captures (
   status INTEGER, error TEXT, body INTEGER, headers INTEGER NOT NULL, redirects TEXT, truncated INTEGER NOT NULL,
   PRIMARY KEY (origin, role, url, at)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unfollowed ON captures (error) WHERE error = 'redirect-not-followed';
-INSERT OR IGNORE INTO about VALUES ('format', '1');
+CREATE INDEX IF NOT EXISTS unfollowed ON captures (error) WHERE error = '{REDIRECT_NOT_FOLLOWED}';
+CREATE TABLE IF NOT EXISTS done (name TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT OR IGNORE INTO about VALUES ('format', '{FORMAT}');
+"""  # noqa: S608 - constants of this module
+_FIELDS = """
+roles.text, captures.url, at, status, error,
+CASE WHEN captures.body IS NOT NULL THEN coalesce(digest, zeroblob(32)) END,
+names_sites, headers.text, redirects, truncated
 """
-ROWS = """
-SELECT roles.text, captures.url, at, status, error, body, digest, names_sites, headers, redirects, truncated
-FROM captures JOIN roles ON roles.id = captures.role LEFT JOIN bodies ON bodies.id = captures.body
-WHERE origin = (SELECT id FROM origins WHERE text = ?) ORDER BY at, captures.role, captures.url
+_JOINED = """
+captures JOIN roles ON roles.id = captures.role JOIN headers ON headers.id = captures.headers
+LEFT JOIN bodies ON bodies.id = captures.body
+"""
+_ROWS = f"""
+SELECT {_FIELDS} FROM {_JOINED}
+WHERE origin = (SELECT id FROM origins WHERE text = ?) ORDER BY at, roles.text, captures.url
+"""  # noqa: S608
+_LATEST = f"""
+SELECT {_FIELDS} FROM {_JOINED} WHERE origin = (SELECT id FROM origins WHERE text = ?) AND at = (
+  SELECT max(at) FROM captures AS one
+  WHERE one.origin = captures.origin AND one.role = captures.role AND one.url = captures.url
+)
+"""  # noqa: S608
+_UNFOLLOWED = f"""
+SELECT owners.text, {_FIELDS} FROM {_JOINED} JOIN origins AS owners ON owners.id = origin WHERE error = ?
+"""  # noqa: S608
+_PUT = "INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LEASES = "CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL)"
+_LEASE = """
+INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET holder = ?2, until = ?3
+WHERE holder = ?2 OR until <= ?4 OR until > ?4 + 86400
 """
 
 
-class StoreError(OptoutError):
-    """A store that cannot be opened, read or written; names the folder."""
+class FileBackend:
+    """The store in a folder; `open` makes one."""
+
+    def __init__(self, connection: sqlite3.Connection, directory: Path) -> None:
+        """Use a connection that is open already; see `open`."""
+        self.directory = directory
+        self._connection = connection
+        self._leases: sqlite3.Connection | None = None
+        self._writing = Lock()
+        self._leasing = Lock()
+        self._role_ids: Recent[str, int] = Recent(1_024)
+        self._header_ids: Recent[str, int] = Recent(16_384)
+
+    @classmethod
+    def open(cls, directory: Path, *, create: bool) -> Self:
+        """Open the store of a folder, for reading unless `create` is given.
+
+        Raises:
+            StoreError: there is no store, it was made by another edition, or the disk refuses.
+        """
+        path = directory / FILE_NAME
+        with _faults(directory):
+            if create:
+                directory.mkdir(parents=True, exist_ok=True)
+            elif not path.is_file():
+                raise StoreError(f"{directory} holds no store", mend="fill one: optout harvest ORIGINS.txt --store DIR")
+            connection = _writer(path) if create else _reader(path)
+            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
+            # Readers map the file into memory, so that many processes share what they read.
+            connection.execute(f"PRAGMA mmap_size = {1 << 36}")
+            found = connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
+        if found != (FORMAT,):
+            connection.close()
+            raise StoreError(f"{directory} holds a store of another edition", mend="harvest into a new folder")
+        return cls(connection, directory)
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.directory)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._connection.close()
+        if self._leases is not None:
+            self._leases.close()
+
+    # Reading.
+
+    def rows(self, origin: str) -> list[Row]:
+        """Every capture of an origin, in order of time, then role, then URL."""
+        return [_row(values) for values in self._select(_ROWS, origin)]
+
+    def latest(self, origins: Sequence[str]) -> dict[str, list[Row]]:
+        """The last capture of each file of origins."""
+        return {origin: [_row(values) for values in self._select(_LATEST, origin)] for origin in origins}
+
+    def bodies(self, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Bodies by digest."""
+        found = {digest: self._select("SELECT data FROM bodies WHERE digest = ?", digest) for digest in digests}
+        return {digest: _expanded(rows[0][0]) for digest, rows in found.items() if rows}
+
+    def origins(self) -> Iterator[str]:
+        """Every origin, in order of the text."""
+        with _faults(self.directory):
+            for (text,) in self._connection.execute("SELECT text FROM origins ORDER BY text"):
+                yield text
+
+    def size(self) -> int:
+        """How many origins there are."""
+        return int(self._select("SELECT count(*) FROM origins")[0][0])
+
+    def unfollowed(self) -> list[tuple[str, Row]]:
+        """Every redirect of which only the redirect was captured."""
+        return [(origin, _row(values)) for origin, *values in self._select(_UNFOLLOWED, REDIRECT_NOT_FOLLOWED)]
+
+    def is_marked(self, name: str) -> bool:
+        """Whether a piece of work is done for good."""
+        return bool(self._select("SELECT 1 FROM done WHERE name = ?", name))
+
+    def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with _faults(self.directory):
+            return self._connection.execute(query, values).fetchall()
+
+    # Writing.
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Keep entries; they are on the disk when this returns, all or none of them."""
+        with self._transaction() as connection:
+            for entry in entries:
+                connection.execute(_PUT, self._values(entry))
+
+    def mark(self, name: str) -> None:
+        """Remember that a piece of work is done for good."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO done VALUES (?)", (name,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, _faults(self.directory):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk has undone it already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                # What was looked up may have been made by what is undone.
+                self._role_ids.clear()
+                self._header_ids.clear()
+                raise
+
+    def _values(self, entry: Entry) -> tuple[object, ...]:
+        row = entry.row
+        return (
+            self._id("origins", entry.origin),
+            self._role_ids.get(row.role, lambda text: self._id("roles", text)),
+            row.url,
+            row.at,
+            row.status,
+            row.error,
+            None if entry.body is None else self._body_id(row, entry.body),
+            self._header_ids.get(row.headers, lambda text: self._id("headers", text)),
+            row.redirects,
+            int(row.truncated),
+        )
+
+    def _id(self, table: str, text: str) -> int:
+        """The number of a text, given it now if it has none."""
+        query = f"SELECT id FROM {table} WHERE text = ?"  # noqa: S608 - a name from this module
+        found = self._connection.execute(query, (text,)).fetchone()
+        if found is not None:
+            return int(found[0])
+        added = self._connection.execute(f"INSERT INTO {table} (text) VALUES (?)", (text,))  # noqa: S608
+        return int(added.lastrowid or 0)
+
+    def _body_id(self, row: Row, body: bytes) -> int:
+        found = self._connection.execute("SELECT id, data FROM bodies WHERE digest = ?", (row.digest,)).fetchone()
+        if found is None:
+            values = (row.digest, int(row.names_sites), zstandard.compress(body, _LEVEL))
+            added = self._connection.execute("INSERT INTO bodies (digest, names_sites, data) VALUES (?, ?, ?)", values)
+            return int(added.lastrowid or 0)
+        if _expanded(found[1]) != body:
+            repaired = (zstandard.compress(body, _LEVEL), found[0])
+            self._connection.execute("UPDATE bodies SET data = ? WHERE id = ?", repaired)
+        return int(found[0])
+
+    # Leases.
+
+    def lease(self, keys: Collection[str], holder: str, seconds: float) -> set[str]:
+        """Take or keep leases, by the clock of this machine; one that reaches beyond a day is of another clock."""
+        now = time.time()
+        values = [(key, holder, now + seconds, now) for key in keys]
+        with self._leasing, _faults(self.directory):
+            connection = self._lease_file()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                taken = {value[0] for value in values if connection.execute(_LEASE, value).rowcount}
+            finally:
+                connection.execute("COMMIT")
+        return taken
+
+    def release(self, keys: Collection[str], holder: str) -> None:
+        """End leases, if they are still the holder's."""
+        with self._leasing, _faults(self.directory):
+            connection = self._lease_file()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM leases WHERE name = ? AND holder = ?", [(key, holder) for key in keys])
+            connection.execute("COMMIT")
+
+    def _lease_file(self) -> sqlite3.Connection:
+        if self._leases is None:
+            path = self.directory / LEASES_NAME
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(_LEASES)
+            self._leases = connection
+        return self._leases
 
 
-class Row(NamedTuple):
-    """A capture as it stands in the database, times in microseconds since 1970."""
-
-    role: str
-    url: str
-    at: int
-    status: int | None
-    error: str | None
-    body: int | None
-    digest: bytes | None
-    names_sites: int | None
-    headers: int
-    redirects: str | None
-    truncated: int
-
-
-def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
-    """A connection to the file, with its tables where it is for writing.
-
-    Readers map the file into memory, so that many processes share what they read.
-    """
-    if writing:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
-    else:
-        connection = _reader(path)
+def _writer(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
-    connection.execute(f"PRAGMA mmap_size = {1 << 36}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_SCHEMA)
     return connection
 
 
@@ -112,14 +280,8 @@ def _reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def is_of_this_edition(connection: sqlite3.Connection) -> bool:
-    """Whether the file was made by a program that agrees with this one on its tables."""
-    found = connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
-    return bool(found == (_FORMAT,))
-
-
 @contextmanager
-def faults(directory: Path) -> Iterator[None]:
+def _faults(directory: Path) -> Iterator[None]:
     """Turn what SQLite or the disk says into an error that names the folder."""
     try:
         yield
@@ -129,59 +291,14 @@ def faults(directory: Path) -> Iterator[None]:
         ) from fault
 
 
-def microseconds(moment: datetime) -> int:
-    """A time as it stands in the file.
-
-    Raises:
-        ValueError: the time has no time zone.
-    """
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no time zone")
-    return (moment - _EPOCH) // _MICROSECOND
+def _row(values: Sequence[Any]) -> Row:
+    role, url, at, status, error, digest, sites, headers, redirects, truncated = values
+    return Row(role, url, at, status, error, digest, bool(sites), headers, redirects, bool(truncated))
 
 
-def moment_of(count: int) -> datetime:
-    """A time in UTC from the file."""
-    return _EPOCH + count * _MICROSECOND
-
-
-def packed(body: bytes) -> bytes:
-    """A body as it stands in the file."""
-    return zstandard.compress(body, _LEVEL)
-
-
-def expanded(data: bytes) -> bytes:
-    """A body from the file."""
-    return zstandard.decompress(data, _LARGEST_BODY)
-
-
-def written(text: str) -> str:
-    """A URL as it stands in the file, which holds no lone surrogates."""
-    return json.dumps(text)[1:-1]
-
-
-def as_written(text: str) -> str:
-    """A URL from the file."""
-    return str(json.loads(f'"{text}"'))
-
-
-def kept(headers: Headers) -> str:
-    """The header fields that are kept, as one text: most origins answer alike."""
-    fields = [(name, value) for name, value in headers if name.lower() in KEPT_FIELDS]
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def names_sites(body: bytes) -> bool:
-    """Whether a file may name a site, so that it could mean something else elsewhere.
-
-    A site is named by a URL, which has two slashes in a row, or hides them behind escapes or a wide encoding. Line
-    breaks and tabs inside a URL do not count, because readers of URLs drop them.
-    """
-    text = body.translate(None, b"\t\r\n")
-    return any(mark in text for mark in (b"//", b"\\", b"\0"))
-
-
-def is_unfollowed(exchange: Exchange) -> bool:
-    """Whether all that was seen is a redirect to somewhere else."""
-    named = any(name.lower() == "location" and value for name, value in exchange.headers)
-    return exchange.error is None and exchange.status in _REDIRECTS and named
+def _expanded(data: bytes) -> bytes:
+    """A body from the file; whatever is no body of ours is given as it stands, and its digest will tell."""
+    try:
+        return zstandard.decompress(data, _LARGEST_BODY)
+    except zstandard.ZstdError:
+        return data
