@@ -7,10 +7,8 @@ made: the same input gives the same bytes.
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +17,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from optout.audit.disk import clear_parts, digest_of, move, part_of, put, read_on, writing
 from optout.audit.formats import Fault, format_of
+from optout.audit.formats.table import ParquetFormat
 from optout.audit.schema import Rows, decisions, kept
 from optout.errors import UnreadableInput
 
@@ -59,7 +59,11 @@ class Manifest:
         file: its name.
         job: the digest of the job.
         source: its size in bytes and time of change in nanoseconds.
+        sha256: the digest of what was read: the file, or the stretch of it that is the part; empty where nothing was.
+        start: the place of the first byte of what was read.
+        length: how many bytes were read.
         rows: how many were judged.
+        content: how many of them had content that was looked into.
         kept: how many may be used.
         faults: how many places could not be read.
         listed: the first of them.
@@ -70,7 +74,11 @@ class Manifest:
     file: str
     job: str
     source: list[int]
+    sha256: str = ""
+    start: int = 0
+    length: int = 0
     rows: int = 0
+    content: int = 0
     kept: int = 0
     faults: int = 0
     listed: tuple[dict[str, str], ...] = ()
@@ -89,24 +97,55 @@ def made(place: Place, item: Input, job: str) -> Manifest | None:
 
 
 def make(place: Place, item: Input, job: Job, digest: str, judge: Judge) -> Manifest:
-    """Judge an input and write its shard."""
-    form = _form(item)
+    """Judge an input and write its shard.
+
+    Raises:
+        OutputError: the shard cannot be written.
+    """
     source = _source(item.path)
-    notes = _Notes(item.name)
-    try:
-        rows, kept_rows, outputs = _written(place, item, job, judge, form, notes)
-        manifest = Manifest(item.name, digest, source, rows, kept_rows, notes.count, notes.listed(), None, outputs)
-    except UnreadableInput as error:
-        manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
-    _put(place.manifest(item.shard), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
+    with writing(place.directory):
+        for path in (place.decisions(item.shard), place.kept(item.name)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clear_parts(path)
+        try:
+            manifest = _made(place, item, job, digest, judge, source)
+        except UnreadableInput as error:
+            manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
+            # What an earlier run made of it is not what it is now.
+            place.decisions(item.shard).unlink(missing_ok=True)
+            place.kept(item.name).unlink(missing_ok=True)
+        put(place.manifest(item.shard), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
     return manifest
+
+
+def _made(place: Place, item: Input, job: Job, digest: str, judge: Judge, source: list[int]) -> Manifest:
+    """Write the decisions and the kept rows, if the input stays as it is meanwhile."""
+    notes = _Notes(item.name)
+    start, length = (0, source[0] if source else 0) if item.part is None else (item.part.start, item.part.length)
+    paths = (place.decisions(item.shard), place.kept(item.name))
+    partial = (part_of(paths[0]), part_of(paths[1]))
+    try:
+        counts = _written(partial, item, job, judge, _form(item), notes)
+        read = digest_of(item.path, start, length)
+        if _source(item.path) != source:
+            mend = "audit it again when nobody writes to it"
+            raise UnreadableInput(f"{item.path}: changed while it was read", mend=mend)
+        outputs = [move(part, path) for part, path in zip(partial, paths, strict=True)]
+    finally:
+        for part in partial:
+            part.unlink(missing_ok=True)
+    names = [path.relative_to(place.directory).as_posix() for path in paths]
+    return Manifest(
+        item.name, digest, source, read, start, length, counts.rows, counts.content, counts.kept, notes.count,
+        notes.listed(), None, dict(zip(names, outputs, strict=True)),
+    )  # fmt: skip
 
 
 def _form(item: Input) -> Format:
     form = format_of(item.path.name)
     if form is None:
         raise UnreadableInput(f"{item.path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
-    return form
+    return form if item.part is None else ParquetFormat(range(*item.part.groups))
 
 
 class _Notes:
@@ -124,32 +163,29 @@ class _Notes:
         return tuple(asdict(fault) for fault in self._listed)
 
 
-def _written(
-    place: Place, item: Input, job: Job, judge: Judge, form: Format, notes: _Notes
-) -> tuple[int, int, dict[str, str]]:
-    paths = [place.decisions(item.shard), place.kept(item.name)]
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    rows = kept_rows = 0
-    try:
-        with ExitStack() as stack:
-            sink = stack.enter_context(_Decisions(partial[0]))
-            writer = stack.enter_context(form.writer(item.path, partial[1]))
-            for batch in form.read(item.path, job.columns, notes.fault):
-                judged = judge.judge(batch.urls, batch.dates, batch.pages)
-                keep = kept(judge, judged)
-                keep[list(batch.refused)] = False
-                sink.write(decisions(judge, judged, _rows(item.name, rows, batch)), keep)
-                writer.keep(batch, keep)
-                rows += len(keep)
-                kept_rows += int(keep.sum())
-        digests = [_move(part, path) for part, path in zip(partial, paths, strict=True)]
-    finally:
-        for part in partial:
-            part.unlink(missing_ok=True)
-    names = [path.relative_to(place.directory).as_posix() for path in paths]
-    return rows, kept_rows, dict(zip(names, digests, strict=True))
+@dataclass(slots=True)
+class _Counts:
+    rows: int = 0
+    content: int = 0
+    kept: int = 0
+
+
+def _written(partial: tuple[Path, Path], item: Input, job: Job, judge: Judge, form: Format, notes: _Notes) -> _Counts:
+    counts = _Counts()
+    first = 0 if item.part is None else item.part.first_row
+    with writing(partial[0].parent.parent, item.path), ExitStack() as stack:
+        sink = stack.enter_context(_Decisions(partial[0]))
+        writer = stack.enter_context(form.writer(item.path, partial[1]))
+        for batch in read_on(item.path, form.read(item.path, job.columns, notes.fault)):
+            judged = judge.judge(batch.urls, batch.dates, batch.pages)
+            keep = kept(judge, judged)
+            keep[list(batch.refused)] = False
+            sink.write(decisions(judge, judged, _rows(item.file, first + counts.rows, batch)), keep)
+            writer.keep(batch, keep)
+            counts.rows += len(keep)
+            counts.content += len(batch.pages)
+            counts.kept += int(keep.sum())
+    return counts
 
 
 def _rows(file: str, first: int, batch: Batch) -> Rows:
@@ -191,27 +227,6 @@ def _source(path: Path) -> list[int]:
     except OSError:
         return []
     return [stat.st_size, stat.st_mtime_ns]
-
-
-def _move(part: Path, path: Path) -> str:
-    """Put a whole file in its place, and give its digest."""
-    digest = sha256()
-    with part.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-        os.fsync(file.fileno())
-    part.replace(path)
-    return digest.hexdigest()
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def manifest_json(manifest: Manifest) -> dict[str, Any]:

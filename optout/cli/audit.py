@@ -108,22 +108,33 @@ def _diff(first: Path, second: Path, folder: Path, *, as_json: bool) -> int:
 
 
 def _audit(arguments: Namespace) -> int:
+    from optout.audit import parts
+    from optout.audit.disk import writing
     from optout.audit.job import inputs, share
+    from optout.audit.log import AuditLog
     from optout.audit.report import write_report
+    from optout.audit.shard import Place
 
     job, directory = _job(arguments), Path(arguments.out)
     job.judge()
-    files = inputs(arguments.data)
+    files = parts.cut(inputs(arguments.data))
+    named = {item.name: item for item in files}
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
     manifests: list[Manifest] = []
-    with _Bar(mine, quiet=arguments.quiet) as bar:
+    with AuditLog(directory, job, job.digest(), datetime.now(UTC)) as log, _Bar(mine, quiet=arguments.quiet) as bar:
+        with writing(directory):
+            parts.clear(Place(directory), files)
+        log.drop_others(files)
         for manifest in _engine(arguments.engine)(job, mine, directory, arguments.workers):
             manifests.append(manifest)
+            log.add(manifest, named[manifest.file], datetime.now(UTC))
             bar.step(manifest)
             _complain(manifest)
-    order = {item.name: number for number, item in enumerate(files)}
-    manifests.sort(key=lambda manifest: order[manifest.file])
-    report = write_report(job, manifests, directory)
+        order = {name: number for number, name in enumerate(named)}
+        manifests.sort(key=lambda manifest: order[manifest.file])
+        with writing(directory):
+            report = write_report(job, manifests, directory)
+        log.report(report["rows"]["judged"], report["rows"]["kept"], datetime.now(UTC))
     if arguments.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
