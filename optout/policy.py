@@ -32,6 +32,11 @@ MINIMUM_ROBOTS_BYTES = 512_000
 MAXIMUM_AGE_HOURS = 24
 """RFC 9309 section 2.4: a cached robots.txt should not be used for more than 24 hours."""
 
+NEAREST_CAPTURE_DAYS = 366
+"""What policy files that were written before this key was one mean; logged policies must read as they did."""
+
+MOST_CAPTURE_DAYS = 36_525
+
 
 HONOURED: Mapping[Leniency, str] = {
     Leniency.AGENT_LISTS: "A user-agent line that lists several tokens, or has words after its token, addresses each.",
@@ -158,6 +163,8 @@ class Policy:
         modes: the mode of each protocol.
         robots_limit: bytes of robots.txt that are read, at least 512,000.
         max_age_hours: hours that an origin's signals may be reused, at most 24.
+        nearest_capture_days: how far a capture may lie from the date that it is to speak for; further away, nothing is
+            known about that date.
         crawl_purposes: what the crawl is for; a page is fetched only if none of these is denied.
         digest: SHA-256 of the policy text.
         registry_digest: SHA-256 over the registry and agent texts.
@@ -177,6 +184,7 @@ class Policy:
     modes: Mapping[str, Mode]
     robots_limit: int
     max_age_hours: int
+    nearest_capture_days: int
     crawl_purposes: tuple[Purpose, ...]
     registry: Mapping[str, Registered] = field(default_factory=dict)
     agents: Mapping[str, Agent] = field(default_factory=dict)
@@ -257,6 +265,7 @@ _TABLES: Mapping[str, frozenset[str]] = {
     "considers": frozenset(Purpose),
     "reading": frozenset({"honour", "layers", "second_reader", "named_agents", "prose", "robots_limit"}),
     "crawl": frozenset({"purposes", "max_age_hours"}),
+    "audit": frozenset({"nearest_capture_days"}),
 }
 
 
@@ -334,12 +343,20 @@ def parse(
             text, "reading", "robots_limit", get("reading", "robots_limit"), MINIMUM_ROBOTS_BYTES, 16_000_000
         ),
         max_age_hours=_whole(text, "crawl", "max_age_hours", get("crawl", "max_age_hours"), 1, MAXIMUM_AGE_HOURS),
+        nearest_capture_days=_nearest_capture_days(text),
         crawl_purposes=_crawl_purposes(text, get("crawl", "purposes")),
         registry=registered,
         agents=parse_agents(agents, agents_source),
         digest=sha256(policy).hexdigest(),
         registry_digest=sha256(sha256(registry).digest() + sha256(agents).digest()).hexdigest(),
     )
+
+
+def _nearest_capture_days(text: _Text) -> int:
+    """The one key that may be missing, because policies that older logs hold do not have it."""
+    table, key = "audit", "nearest_capture_days"
+    days = text.table.get(table, {}).get(key, NEAREST_CAPTURE_DAYS)
+    return _whole(text, table, key, days, 0, MOST_CAPTURE_DAYS)
 
 
 def _crawl_purposes(text: _Text, stated: object) -> tuple[Purpose, ...]:

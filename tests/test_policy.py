@@ -29,6 +29,12 @@ def test_the_letter_honours_nothing_beyond_it_and_the_default_everything():
     assert shipped("eu-gpai").second_reader is SecondReading.DENY
 
 
+def test_a_policy_from_before_the_audit_table_reads_as_it_did():
+    old = variant("literal", ("[audit]", ""), ("nearest_capture_days = 366", ""))
+    assert old.nearest_capture_days == 366
+    assert variant("literal", ("nearest_capture_days = 366", "nearest_capture_days = 9")).nearest_capture_days == 9
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -42,6 +48,7 @@ def test_the_letter_honours_nothing_beyond_it_and_the_default_everything():
         ('purposes = ["ai-train"]', 'purposes = "ai-train"', "a list is needed"),
         ('purposes = ["ai-train"]', "purposes = []", "no purpose in"),
         ("[crawl]", "[crawling]", "unknown table"),
+        ("nearest_capture_days = 366", "nearest_capture_days = -1", "out of range"),
     ],
 )
 def test_faults_name_the_line_and_the_key(old, new, said):

@@ -96,6 +96,7 @@ def policy() -> str:
             "unknown": lambda found: found.unknown,
             "robots_limit": lambda found: found.robots_limit,
             "max_age_hours": lambda found: found.max_age_hours,
+            "nearest_capture_days": lambda found: found.nearest_capture_days,
         }.items()
     )
     return (

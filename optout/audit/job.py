@@ -22,10 +22,12 @@ from optout.identity import Identity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from optout.audit.parts import Part
+
 RETROACTIVE = "retroactive"
 """The name, among policies, of the first reading with later states denying too."""
 
-EDITION = 1
+EDITION = 2
 """Of what shards hold; shards of another edition are made again."""
 
 
@@ -83,9 +85,14 @@ class Job:
             StoreError: the store cannot be opened.
         """
         store = Store.open(self.store)
-        return Judge(store, self.readings(), Identity(self.token), self.as_of, lists=self._lists())
+        return Judge(store, self.readings(), Identity(self.token), self.as_of, lists=self.in_force())
 
-    def _lists(self) -> Lists:
+    def in_force(self) -> Lists:
+        """The lists that count on the day.
+
+        Raises:
+            UnreadableInput: there are no lists in the folder, or a file in it is none.
+        """
         return Lists.none() if self.lists is None else Lists.open(self.lists, self.today)
 
     def digest(self) -> str:
@@ -100,7 +107,7 @@ class Job:
         ]
         names = [columns.url, columns.html, columns.headers, columns.date, columns.tokens, columns.language]
         about = [EDITION, readings, self.token, self.as_of.text, names, store_version(self.store)]
-        about += [repr(self._lists().descriptions)]
+        about += [repr(self.in_force().descriptions)]
         return sha256(json.dumps(about).encode()).hexdigest()
 
 
@@ -121,10 +128,17 @@ class Input:
     Attributes:
         path: where it is.
         name: its name in the output: relative to the folder that was given.
+        part: which part of the file it is, where the file is large; see `optout.audit.parts`.
     """
 
     path: Location
     name: str
+    part: Part | None = None
+
+    @property
+    def file(self) -> str:
+        """The name of the whole file."""
+        return self.name if self.part is None else self.part.file
 
     @property
     def shard(self) -> str:

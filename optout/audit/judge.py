@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -37,14 +37,12 @@ try:
 except ImportError:
     KERNEL = None
 
-NEAR_ENOUGH = timedelta(days=366)
-"""How far a capture may lie from the date it is to speak for; beyond that nothing is known about that date."""
-
 TIMELINES_KEPT = 200_000
 SINCE = "since."
 """What stands before a reason that only a later state gives."""
 
 NO_STATE = -1
+_DAY = 86_400
 
 
 class When(StrEnum):
@@ -154,10 +152,12 @@ class Judge:
         located = locate(urls, self.kernel)
         pages = self._listed.add(located, pages or {})
         states = _States([self._timeline(origin) for origin in located.origins])
-        chosen = self._choose(states, located, dates)
+        near = [reading.policy.nearest_capture_days for reading in self.readings]
+        choices = {days: self._choose(states, located, dates, days * _DAY) for days in set(near)}
+        chosen = choices[near[0]]
         numbers = tuple(
-            self._reading(reading, view, states, chosen, located, pages)
-            for reading, view in zip(self.readings, self._views, strict=True)
+            self._reading(reading, view, states, choices[days], located, pages)
+            for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
         when = states.when(chosen)
         newest = self._newest(states, chosen, located, numbers[0], pages)
@@ -189,15 +189,15 @@ class Judge:
             return () if state is None else state.exchanges
         return self._store.states(origin)[number].exchanges
 
-    def _choose(self, states: _States, located: Located, dates: np.ndarray | None) -> np.ndarray:
-        """For each row the number of the state that counts, or `NO_STATE`."""
+    def _choose(self, states: _States, located: Located, dates: np.ndarray | None, most: int) -> np.ndarray:
+        """For each row the number of the state that counts, at most so many seconds from its date, or `NO_STATE`."""
         if self._as_of.when is When.NOW:
             return states.last(located.codes)
         if self._as_of.moment is not None:
             asked = np.full(len(located.codes), int(self._as_of.moment.timestamp()), np.int64)
         else:
             asked = np.full(len(located.codes), NO_DATE, np.int64) if dates is None else dates
-        return states.nearest(located.codes, asked)
+        return states.nearest(located.codes, asked, most)
 
     def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray:
         if self._as_of.when is not When.CRAWL or dates is None:
@@ -348,18 +348,20 @@ class _States:
         times = np.append(self._times, NO_DATE)
         return times[chosen]  # type: ignore[no-any-return]
 
-    def nearest(self, codes: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """The last state at or before a time, or else the first after it, if it is near enough."""
-        most = int(NEAR_ENOUGH.total_seconds())
+    def nearest(self, codes: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
+        """The last state at or before a time, if it is near enough, or else the first after it, if that is."""
         usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35)
         usable &= np.append(self.counts > 0, False)[codes]
         moments = np.where(usable, asked, 0)
         owners = np.where(usable, codes, 0).astype(np.int64)
         before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1
         starts = self._ends[owners] - self.counts[owners] if len(self.counts) else owners
-        chosen = np.maximum(before, starts)
-        near = usable & (np.abs(self.when(np.where(usable, chosen, NO_STATE)) - moments) <= most)
-        return np.where(near, chosen, NO_STATE)
+        chosen = np.full(len(codes), NO_STATE, np.int64)
+        for state, inside in ((before + 1, before + 1 < self._ends[owners]), (before, before >= starts)):
+            known = usable & inside
+            gaps = np.abs(self.when(np.where(known, state, NO_STATE)) - moments)
+            chosen = np.where(known & (gaps <= most), state, chosen)
+        return chosen
 
 
 def _groups(chosen: np.ndarray, rows: np.ndarray, wanted: set[int]) -> Iterable[np.ndarray]:

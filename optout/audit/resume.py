@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.audit import shard
 from optout.audit.shard import Place
-from optout.audit.storage import PART
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +34,7 @@ class Left(NamedTuple):
 
 
 def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
-    """Look which shards are there, and clear away what an interrupted run has left of the others.
+    """Look which shards are there.
 
     Raises:
         PolicyError: a policy cannot be read.
@@ -47,8 +44,6 @@ def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         found = list(threads.map(lambda item: shard.made(place, item, digest), files))
     missing = [item for item, manifest in zip(files, found, strict=True) if manifest is None]
-    if isinstance(directory, Path):
-        _sweep(directory, missing)
     return Left(digest, [manifest for manifest in found if manifest is not None], missing)
 
 
@@ -64,13 +59,3 @@ def whole(job: Job, files: Sequence[Input], directory: Location) -> list[Manifes
         found = list(threads.map(lambda item: shard.attempted(place, item, digest), files))
     known = [manifest for manifest in found if manifest is not None]
     return known if len(known) == len(files) else None
-
-
-def _sweep(directory: Path, missing: Sequence[Input]) -> None:
-    """Remove the parts of shards that are to be made; other machines may be writing those of others."""
-    targets = {str(where) for item in missing for where in Place(directory).files(item.name)}
-    for part in directory.rglob(f".*{PART}"):
-        target = part.with_name(part.name[1:].removesuffix(PART).rpartition(".")[0])
-        if str(target) in targets:
-            with suppress(FileNotFoundError):
-                part.unlink()

@@ -17,7 +17,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from optout.audit.disk import digest_of, read_on, writing
 from optout.audit.formats import Fault, format_of
+from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
 from optout.audit.schema import Rows, decisions, kept
 from optout.audit.storage import Location, Remote, give_up, near, part_of, remove, settle, state_of, write
@@ -67,7 +69,11 @@ class Manifest:
         file: its name.
         job: the digest of the job.
         source: its size in bytes and time of change in nanoseconds.
+        sha256: the digest of what was read: the file, or the stretch of it that is the part; empty where nothing was.
+        start: the place of the first byte of what was read.
+        length: how many bytes were read.
         rows: how many were judged.
+        content: how many of them had content that was looked into.
         kept: how many may be used.
         faults: how many places could not be read.
         listed: the first of them.
@@ -78,7 +84,11 @@ class Manifest:
     file: str
     job: str
     source: list[int]
+    sha256: str = ""
+    start: int = 0
+    length: int = 0
     rows: int = 0
+    content: int = 0
     kept: int = 0
     faults: int = 0
     listed: tuple[dict[str, str], ...] = ()
@@ -113,28 +123,49 @@ def make(place: Place, item: Input, job: Job, digest: str, judge: Judge) -> Mani
     """Judge an input and write its shard.
 
     Raises:
-        UnreadableInput: the file system that is written to refuses.
+        OutputError: the shard cannot be written.
     """
     source = state_of(item.path)
-    notes = _Notes(item.name)
-    try:
-        with near(item.path) as path:
-            rows, kept_rows, outputs = _written(place, path, item.name, job, judge, notes)
-        manifest = Manifest(item.name, digest, source, rows, kept_rows, notes.count, notes.listed(), None, outputs)
-    except UnreadableInput as error:
-        manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
-        # What an earlier run kept of this input must not pass for what may be used now.
-        for where in place.files(item.name)[:2]:
-            remove(where)
-    write(place.manifest(item.name), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
+    with writing(place.directory):
+        try:
+            manifest = _made(place, item, job, digest, judge, source)
+        except UnreadableInput as error:
+            manifest = Manifest(item.name, digest, source, faults=1, unreadable=str(error))
+            # What an earlier run kept of this input must not pass for what may be used now.
+            for where in place.files(item.name)[:2]:
+                remove(where)
+        write(place.manifest(item.name), orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
     return manifest
 
 
-def _form(path: Path) -> Format:
-    form = format_of(path.name)
+def _made(place: Place, item: Input, job: Job, digest: str, judge: Judge, source: list[int]) -> Manifest:
+    """Write the decisions and the kept rows, if the input stays as it is meanwhile."""
+    notes = _Notes(item.name)
+    start, length = (0, source[0] if source else 0) if item.part is None else (item.part.start, item.part.length)
+    targets = place.files(item.name)[:2]
+    parts = (part_of(targets[0]), part_of(targets[1]))
+    try:
+        with near(item.path) as path:
+            counts = _written(parts, path, item, job, judge, notes)
+            read = digest_of(path, start, length)
+        if state_of(item.path) != source:
+            mend = "audit it again when nobody writes to it"
+            raise UnreadableInput(f"{item.path}: changed while it was read", mend=mend)
+        outputs = {place.path_of(target): settle(part, target) for part, target in zip(parts, targets, strict=True)}
+    finally:
+        for part, target in zip(parts, targets, strict=True):
+            give_up(part, target)
+    return Manifest(
+        item.name, digest, source, read, start, length, counts.rows, counts.content, counts.kept, notes.count,
+        notes.listed(), None, outputs,
+    )  # fmt: skip
+
+
+def _form(item: Input) -> Format:
+    form = format_of(item.path.name)
     if form is None:
-        raise UnreadableInput(f"{path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
-    return form
+        raise UnreadableInput(f"{item.path}: of no known form", mend="name files as `optout.audit.job.inputs` does")
+    return form if item.part is None else ParquetFormat(range(*item.part.groups))
 
 
 class _Notes:
@@ -152,33 +183,30 @@ class _Notes:
         return tuple(asdict(fault) for fault in self._listed)
 
 
-_Written = tuple[int, int, dict[str, str]]
-"""How many rows were judged and kept, and the digests of the files."""
+@dataclass(slots=True)
+class _Counts:
+    rows: int = 0
+    content: int = 0
+    kept: int = 0
 
 
-def _written(place: Place, path: Path, name: str, job: Job, judge: Judge, notes: _Notes) -> _Written:
-    """Judge a file of this machine, and put what comes out in its place."""
-    form = _form(path)
-    targets = place.files(name)[:2]
-    parts = [part_of(target) for target in targets]
-    rows = kept_rows = 0
-    try:
-        with ExitStack() as stack:
-            sink = stack.enter_context(_Decisions(parts[0]))
-            writer = stack.enter_context(form.writer(path, parts[1]))
-            for batch in form.read(path, job.columns, notes.fault):
-                judged = judge.judge(batch.urls, batch.dates, batch.pages)
-                keep = kept(judge, judged)
-                keep[list(batch.refused)] = False
-                sink.write(decisions(judge, judged, _rows(name, rows, batch)), keep)
-                writer.keep(batch, keep)
-                rows += len(keep)
-                kept_rows += int(keep.sum())
-        outputs = {place.path_of(target): settle(part, target) for part, target in zip(parts, targets, strict=True)}
-    finally:
-        for part, target in zip(parts, targets, strict=True):
-            give_up(part, target)
-    return rows, kept_rows, outputs
+def _written(parts: tuple[Path, Path], path: Path, item: Input, job: Job, judge: Judge, notes: _Notes) -> _Counts:
+    """Judge a file of this machine."""
+    counts, form = _Counts(), _form(item)
+    first = 0 if item.part is None else item.part.first_row
+    with writing(parts[0].parent.parent, path), ExitStack() as stack:
+        sink = stack.enter_context(_Decisions(parts[0]))
+        writer = stack.enter_context(form.writer(path, parts[1]))
+        for batch in read_on(path, form.read(path, job.columns, notes.fault)):
+            judged = judge.judge(batch.urls, batch.dates, batch.pages)
+            keep = kept(judge, judged)
+            keep[list(batch.refused)] = False
+            sink.write(decisions(judge, judged, _rows(item.file, first + counts.rows, batch)), keep)
+            writer.keep(batch, keep)
+            counts.rows += len(keep)
+            counts.content += len(batch.pages)
+            counts.kept += int(keep.sum())
+    return counts
 
 
 def _rows(file: str, first: int, batch: Batch) -> Rows:

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from optout.audit.disk import OutputError
 from optout.errors import OptoutError, UnreadableInput
 
 if TYPE_CHECKING:
@@ -209,10 +210,16 @@ def near_folder(where: Location, names: Iterable[str]) -> Iterator[Path]:
 
 
 def part_of(where: Location) -> Path:
-    """Where to write a file until it is whole: beside its place, because it is moved there afterwards."""
+    """Where to write a file until it is whole: beside its place, because it is moved there afterwards.
+
+    What a process that was killed has left there is removed.
+    """
     if isinstance(where, Remote):
         return Path(mkdtemp(prefix="optout-")) / where.name
     where.parent.mkdir(parents=True, exist_ok=True)
+    for left in where.parent.iterdir():
+        if left.name.startswith(f".{where.name}.") and left.name.endswith(PART):
+            left.unlink(missing_ok=True)
     return where.with_name(f".{where.name}.{gethostname()}-{os.getpid()}{PART}")
 
 
@@ -220,7 +227,7 @@ def settle(part: Path, where: Location) -> str:
     """Put a whole file in its place, and give its SHA-256.
 
     Raises:
-        UnreadableInput: another file system does not take it.
+        OutputError: another file system does not take it.
     """
     digest = sha256()
     with part.open("rb") as file:
@@ -228,10 +235,20 @@ def settle(part: Path, where: Location) -> str:
             digest.update(block)
         os.fsync(file.fileno())
     if isinstance(where, Remote):
-        where.put(part)
+        with _taking():
+            where.put(part)
     else:
         part.replace(where)
     return digest.hexdigest()
+
+
+@contextmanager
+def _taking() -> Iterator[None]:
+    """Tell a place that takes nothing from an input that gives nothing."""
+    try:
+        yield
+    except UnreadableInput as error:
+        raise OutputError(f"cannot write to {error.message}", mend=error.mend) from error
 
 
 def give_up(part: Path, where: Location) -> None:

@@ -17,8 +17,9 @@ from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
+    from collections.abc import Sequence
 
-    from optout.audit.job import Job
+    from optout.audit.job import Input, Job
     from optout.audit.judge import AsOf
     from optout.audit.shard import Manifest
     from optout.audit.storage import Location
@@ -109,37 +110,94 @@ def _diff(first: Path, second: Path, folder: Path, *, as_json: bool) -> int:
 
 
 def _audit(arguments: Namespace) -> int:
+    from optout.audit import parts
     from optout.audit.job import inputs, share
-    from optout.audit.report import write_report
     from optout.audit.resume import whole
     from optout.audit.storage import location
 
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
-    files = inputs(arguments.data)
+    files = parts.cut(inputs(arguments.data))
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
-    manifests: list[Manifest] = []
-    with _Bar(mine, quiet=arguments.quiet) as bar:
-        for manifest in _engine(arguments.engine)(job, mine, directory, arguments.workers):
-            manifests.append(manifest)
-            bar.step(manifest)
-            _complain(manifest)
-    faults = USAGE if any(manifest.faults for manifest in manifests) else DONE
-    if arguments.shard:
-        # Who is the last finds the shards of all others, and writes the report for them.
-        everything = whole(job, files, directory)
-        if everything is None:
-            _tell_share(manifests, len(files), as_json=arguments.json)
-            return faults
-        manifests = everything
-    order = {item.name: number for number, item in enumerate(files)}
-    manifests.sort(key=lambda manifest: order[manifest.file])
-    report = write_report(job, manifests, directory)
+    with _Record(job, files, directory) as record:
+        manifests = _made(arguments, job, mine, directory, record)
+        faults = USAGE if any(manifest.faults for manifest in manifests) else DONE
+        if arguments.shard:
+            # Who is the last finds the shards of all others, and writes the report for them.
+            everything = whole(job, files, directory)
+            if everything is None:
+                _tell_share(manifests, len(files), as_json=arguments.json)
+                return faults
+            manifests = everything
+        report = record.finish(manifests)
     if arguments.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
         _summarise(report, directory)
     return faults
+
+
+def _made(
+    arguments: Namespace, job: Job, mine: list[Input], directory: Location, record: _Record
+) -> list[Manifest]:
+    """Have an engine make shards, and tell how it goes."""
+    manifests: list[Manifest] = []
+    with _Bar(mine, quiet=arguments.quiet) as bar:
+        for manifest in _engine(arguments.engine)(job, mine, directory, arguments.workers):
+            manifests.append(manifest)
+            record.add(manifest)
+            bar.step(manifest)
+            _complain(manifest)
+    return manifests
+
+
+class _Record:
+    """The evidence log and the report of an audit; a log lies on this machine, so a remote OUT has none."""
+
+    def __init__(self, job: Job, files: Sequence[Input], directory: Location) -> None:
+        from optout.audit.log import AuditLog
+
+        self._job, self._files, self._directory = job, {item.name: item for item in files}, directory
+        self._log = None
+        if isinstance(directory, Path):
+            self._log = AuditLog(directory, job, job.digest(), datetime.now(UTC))
+        else:
+            print(f"optout audit: {directory} is not on this machine, so no evidence log is written", file=sys.stderr)
+
+    def __enter__(self) -> Self:
+        from optout.audit import parts
+        from optout.audit.disk import writing
+
+        if self._log is not None and isinstance(self._directory, Path):
+            files = list(self._files.values())
+            with writing(self._directory):
+                parts.clear(self._directory, files)
+            self._log.drop_others(files)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._log is not None:
+            self._log.__exit__(*error)
+
+    def add(self, manifest: Manifest) -> None:
+        """Log what was made of an input."""
+        if self._log is not None:
+            self._log.add(manifest, self._files[manifest.file], datetime.now(UTC))
+
+    def finish(self, manifests: list[Manifest]) -> dict[str, Any]:
+        """Write the report, and log it with every shard that other processes have made."""
+        from optout.audit.disk import writing
+        from optout.audit.report import write_report
+
+        order = {name: number for number, name in enumerate(self._files)}
+        manifests.sort(key=lambda manifest: order[manifest.file])
+        with writing(self._directory):
+            report = write_report(self._job, manifests, self._directory)
+        for manifest in manifests:
+            self.add(manifest)
+        if self._log is not None:
+            self._log.report(report["rows"]["judged"], report["rows"]["kept"], datetime.now(UTC))
+        return report
 
 
 def _tell_share(manifests: list[Manifest], files: int, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
     from collections.abc import Iterable
 
-    from optout.evidence.checks import Replay
+    from optout.evidence.checks import Repeat, Replay
     from optout.evidence.layout import Layout
     from optout.evidence.past import Capture
     from optout.evidence.report import Report
@@ -58,6 +58,9 @@ def _add_verify(actions: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--authority", action="append", default=[], type=Path, metavar="PEM", help="a trusted timestamp authority"
+    )
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR", help="judge the rows of an audit again by this store of origins' signals"
     )
     options.add_output(parser)
     parser.set_defaults(run=run_verify)
@@ -144,6 +147,7 @@ def run_verify(arguments: Namespace) -> int:
         known=[_read(path) for path in arguments.known],
         authorities=[_read(path) for path in arguments.authority],
         replay=_replay(find(arguments.subject)),
+        repeat=_repeat(find(arguments.subject), arguments.store),
         now=datetime.now(UTC),
     )
     print(json.dumps(report.json) if arguments.json else report.text)
@@ -227,6 +231,13 @@ def _replay(place: Layout) -> Replay:
     from optout.evidence.replay import Redecision, documents_in
 
     return Redecision(documents_in(place.documents))
+
+
+def _repeat(place: Layout, store: Path | None) -> Repeat | None:
+    from optout.audit.repeat import Repetition
+    from optout.evidence.replay import documents_in
+
+    return None if store is None else Repetition(store, documents_in(place.documents))
 
 
 def _show_log(place: Layout, arguments: Namespace) -> int:

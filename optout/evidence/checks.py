@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 Replay = Callable[[Mapping[str, Any], Sequence[Exchange]], Mapping[str, Any]]
 """Reads and decides again: a row and the exchanges that it rests on → the fields that the row should have."""
 
+Repeat = Callable[[Mapping[str, Any], Path], int]
+"""Judges the rows of a decision shard again: what the audit was asked and the shard's file → how many rows it repeated.
+It raises `Differs` at a row that comes out otherwise, and EvidenceError where the rows cannot be judged again."""
+
+
+class Differs(Exception):
+    """Judged again, a row comes out otherwise: its place, and what differs."""
+
+    def __init__(self, place: str, what: str) -> None:
+        """Tell the place and the difference."""
+        super().__init__(what)
+        self.place = place
+
 
 @dataclass(slots=True)
 class Named:
@@ -44,6 +57,7 @@ class Evidence:
         replay: reads and decides again.
         now: the time, where it is known.
         authorities: trusted timestamp authorities.
+        repeat: judges the rows of an audit again.
         description: what the directory says it is.
         policy: the policy file of the directory.
         opened: the newest checkpoint, once its signatures have been verified.
@@ -60,6 +74,7 @@ class Evidence:
     replay: Replay | None
     now: datetime | None
     authorities: tuple[bytes, ...]
+    repeat: Repeat | None = None
     description: Description | None = None
     policy: TrustPolicy | None = None
     opened: Opened | None = None

@@ -12,6 +12,9 @@
 | `countersigned` | who else put their name to an earlier checkpoint, and timestamp tokens over it |
 | `heartbeat` | nothing happened; so silence is visible |
 | `predecessor` | the last checkpoint of the log before this one |
+| `audit` | what an audit was asked: policy, agent, dates, and the digest of the store of signals that it used |
+| `shard` | what an audit made of one input: hashes of what was read, of the decisions and of the rows that were kept |
+| `report` | the report of an audit that came to its end |
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ SEGMENT, ARCHIVE, DOCUMENT = "evidence/segment/1", "evidence/archive/1", "eviden
 REDACTION, PURGE, GAP = "evidence/redaction/1", "evidence/purge/1", "evidence/gap/1"
 ROTATION, HEARTBEAT, PREDECESSOR = "evidence/rotation/1", "evidence/heartbeat/1", "evidence/predecessor/1"
 COUNTERSIGNED = "evidence/countersigned/1"
+AUDIT, SHARD, AUDIT_REPORT = "evidence/audit/1", "evidence/shard/1", "evidence/report/1"
 
 REQUIRED: Mapping[str, Mapping[str, type]] = {
     SEGMENT: {
@@ -46,6 +50,16 @@ REQUIRED: Mapping[str, Mapping[str, type]] = {
     COUNTERSIGNED: {"size": int, "witnesses": list, "tokens": list, "t": int},
     HEARTBEAT: {"t": int},
     PREDECESSOR: {"checkpoint": str, "t": int},
+    AUDIT: {
+        "job": str, "policy": str, "registry": str, "identity": str, "agent": str, "as_of": str, "retroactive": bool,
+        "today": str, "columns": dict, "compared": list, "lists": list, "store": dict, "t": int,
+    },
+    SHARD: {
+        "shard": str, "job": str, "file": str, "start": int, "length": int, "input_sha256": str, "rows": int,
+        "kept": int, "content": int, "faults": int, "unreadable": str, "decisions": str, "decisions_sha256": str,
+        "kept_file": str, "kept_sha256": str, "t": int,
+    },
+    AUDIT_REPORT: {"job": str, "rows": int, "kept": int, "report_sha256": str, "t": int},
 }  # fmt: skip
 """The fields that an entry of each type has, with their types."""
 
@@ -74,6 +88,11 @@ def gap(node: str, first_seq: int, rows: int, reason: str, t: int) -> dict[str, 
 def rotation(old: Sequence[VerifierKey], new: Sequence[VerifierKey], until: int, t: int) -> dict[str, Any]:
     """New keys; the old ones sign beside them until a POSIX time."""
     return {"v": ROTATION, "old": [key.text for key in old], "new": [key.text for key in new], "until": until, "t": t}
+
+
+def without_time(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry without its time: what it says, whenever it says it."""
+    return {name: value for name, value in entry.items() if name != "t"}
 
 
 def heartbeat(t: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError
 from optout.evidence import entries
-from optout.evidence.entries import ARCHIVE, DOCUMENT, SEGMENT
+from optout.evidence.entries import ARCHIVE, AUDIT, AUDIT_REPORT, DOCUMENT, SEGMENT, SHARD, without_time
 from optout.evidence.files import disk_errors
 from optout.evidence.journal import GENESIS, Tip
 from optout.evidence.log import BusyError, LogReader, LogWriter
@@ -29,7 +29,10 @@ CHECKPOINT_SECONDS = 60
 HEARTBEAT_SECONDS = 3600
 """How long the log may be silent."""
 
-_TAKEN_UP_FIRST = {DOCUMENT: 0, SEGMENT: 1, ARCHIVE: 2}
+_TAKEN_UP_FIRST = {DOCUMENT: 0, AUDIT: 1, SEGMENT: 2, ARCHIVE: 3, SHARD: 4, AUDIT_REPORT: 5}
+_LAST = 6
+_ABOUT = {AUDIT: "job", SHARD: "shard", AUDIT_REPORT: "job"}
+"""Of what an entry tells the newest state, by its type."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Index:
         documents: for each kind, the digest in force.
         redactions: the redactions and purges, in order.
         countersigned: size and time of what is known to be countersigned.
+        newest: the newest entry about each thing that an audit tells of, without its time.
         last: the time of the newest entry, in microseconds.
     """
 
@@ -50,6 +54,7 @@ class Index:
     documents: dict[str, str] = field(default_factory=dict)
     redactions: list[dict[str, Any]] = field(default_factory=list)
     countersigned: set[tuple[int, int]] = field(default_factory=set)
+    newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     last: int = 0
 
     def take(self, entry: dict[str, Any]) -> None:
@@ -67,6 +72,8 @@ class Index:
                 self.redactions.append(entry)
             case entries.COUNTERSIGNED:
                 self.countersigned.add((entry["size"], entry["t"]))
+            case kind if kind in _ABOUT:
+                self.newest[kind, entry[_ABOUT[kind]]] = without_time(entry)
 
     def has(self, entry: dict[str, Any]) -> bool:
         """Whether the log holds an entry that says the same."""
@@ -80,6 +87,8 @@ class Index:
                 return bool(self.documents.get(entry["kind"]) == entry["digest"])
             case entries.COUNTERSIGNED:
                 return (entry["size"], entry["t"]) in self.countersigned
+            case kind if kind in _ABOUT:
+                return self.newest.get((kind, entry[_ABOUT[kind]])) == without_time(entry)
         return False
 
 
@@ -125,7 +134,7 @@ def _entries(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
         except ValueError as fault:
             raise EvidenceError(f"{path} is damaged", place=str(fault)) from fault
-        found.append((_TAKEN_UP_FIRST.get(entry["v"], 3), entry.get("first_seq", 0), path, entry))
+        found.append((_TAKEN_UP_FIRST.get(entry["v"], _LAST), entry.get("first_seq", 0), path, entry))
     return ((path, entry) for _, _, path, entry in sorted(found, key=lambda item: item[:3]))
 
 

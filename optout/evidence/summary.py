@@ -33,6 +33,7 @@ def summary(layout: Layout) -> dict[str, Any]:
         logs = trust.parse(layout.policy.read_bytes()).logs
         said["key"] = [key.text for key in logs if key.algorithm is Algorithm.ED25519]
     said |= _rows(layout, found)
+    said |= _audited(found)
     said["entry types"] = [f"{count} {kind.split('/')[1]}" for kind, count in Counter(e["v"] for e in found).items()]
     said["documents"] = [f"{_time(e)} {e['kind']} {e['digest']}" for e in found if e["v"] == entries.DOCUMENT]
     said["archives"] = [f"{e['name']} {e['bytes']} bytes" for e in found if e["v"] == entries.ARCHIVE]
@@ -63,6 +64,15 @@ def _rows(layout: Layout, found: list[dict[str, Any]]) -> dict[str, Any]:
         "effects": dict(sorted(effects.items())),
         "not sealed": sum(waiting.values()),
     }
+
+
+def _audited(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What audits have made, by the newest entry about each shard."""
+    newest = {entry["shard"]: entry for entry in found if entry["v"] == entries.SHARD}
+    if not newest:
+        return {}
+    rows, kept = (sum(entry[name] for entry in newest.values()) for name in ("rows", "kept"))
+    return {"audited": f"{len(newest)} shards, {rows} rows, {kept} kept"}
 
 
 def _time(entry: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
-from optout.evidence import checks_archive, checks_log, checks_rows
+from optout.evidence import checks_archive, checks_audit, checks_log, checks_rows
 from optout.evidence.checks import Evidence
 from optout.evidence.layout import find
 from optout.evidence.report import Report, Step
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from optout.evidence.checks import Replay
+    from optout.evidence.checks import Repeat, Replay
     from optout.evidence.note import VerifierKey
 
 STEPS: tuple[tuple[str, Callable[[Evidence, Step], None]], ...] = (
@@ -35,6 +35,8 @@ STEPS: tuple[tuple[str, Callable[[Evidence, Step], None]], ...] = (
     ("Archived records have their digests, in files that have theirs", checks_archive.records),
     ("Every decision has its exchanges, and every archived exchange its decision", checks_archive.reconciliation),
     ("Reading and deciding again gives the same decisions", checks_archive.replay),
+    ("What an audit wrote beside the log has the hashes that were logged", checks_audit.shards),
+    ("Judging an audit's rows again by the store of signals gives the same decisions", checks_audit.repetition),
 )
 """What is checked, in order, and by what."""
 
@@ -47,6 +49,7 @@ def verify(
     replay: Replay | None = None,
     now: datetime | None = None,
     authorities: Sequence[bytes] = (),
+    repeat: Repeat | None = None,
 ) -> Report:
     """Check everything there is to check about an evidence directory.
 
@@ -58,13 +61,14 @@ def verify(
             that the row should have.
         now: the time; statements about a later time are faults.
         authorities: certificates of the timestamp authorities that are trusted, in PEM.
+        repeat: judges the rows of an audit again; see `optout.evidence.checks.Repeat`.
 
     Raises:
         EvidenceError: there is no evidence in the directory.
     """
     evidence = Evidence(
         layout=find(directory), trusted=tuple(trusted), known=tuple(known), replay=replay, now=now,
-        authorities=tuple(authorities),
+        authorities=tuple(authorities), repeat=repeat,
     )  # fmt: skip
     steps = []
     for number, (name, check) in enumerate(STEPS, 1):

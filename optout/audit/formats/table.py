@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +18,29 @@ from optout.audit.formats.base import ROWS, Batch, Columns, Report, Writer
 from optout.audit.formats.pages import pages_of
 from optout.errors import UnreadableInput
 
+MOST_LOST = 1 << 24
+"""Rows of a broken row group that are taken down as lost; a footer that claims more is not believed."""
 
+
+@dataclass(frozen=True)
 class ParquetFormat:
-    """Parquet files; a row is a row."""
+    """Parquet files; a row is a row.
 
-    name = "parquet"
-    suffixes = (".parquet", ".pq")
+    Attributes:
+        groups: the row groups to read; None for all.
+    """
+
+    groups: range | None = None
+    name: ClassVar[str] = "parquet"
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
         """Read a file, row group by row group, so that a broken one costs only its own rows."""
         file = opened(path)
         check(file.schema_arrow, columns, path)
         with file:
-            for group in range(file.num_row_groups):
-                try:
-                    for batch in file.iter_batches(ROWS, row_groups=[group]):
-                        yield batch_of(batch, columns)
-                except (pa.ArrowException, OSError) as error:
-                    rows = file.metadata.row_group(group).num_rows
-                    fault(f"row group {group} ({rows} rows)", str(error).splitlines()[0])
+            for group in range(file.num_row_groups) if self.groups is None else self.groups:
+                yield from _group(file, group, columns, fault)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -47,6 +52,28 @@ class ParquetFormat:
         file.close()
         with pq.ParquetWriter(target, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec) as writer:
             yield _TableWriter(writer)
+
+
+def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) -> Iterator[Batch]:
+    """The rows of a row group; those that cannot be read are rows all the same, without a URL."""
+    rows, given = file.metadata.row_group(group).num_rows, 0
+    try:
+        for batch in file.iter_batches(ROWS, row_groups=[group]):
+            yield batch_of(batch, columns)
+            given += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        if rows - given > MOST_LOST:
+            fault(f"row group {group}", f"{what}; its {rows} rows, if they are as many, were not judged")
+            return
+        fault(f"row group {group}, from its row {given} of {rows}", what)
+        for start in range(given, rows, ROWS):
+            yield lost(min(ROWS, rows - start))
+
+
+def lost(count: int) -> Batch:
+    """Rows that are known to be there and cannot be read."""
+    return Batch(pa.nulls(count, pa.string()), None, refused=frozenset(range(count)))
 
 
 class _TableWriter:

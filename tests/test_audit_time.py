@@ -1,0 +1,96 @@
+"""Which dated state of an origin an audit judges a row by, and what it tells about the time between."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from audit_store import make, state
+from policies_for_tests import FOLDER
+
+from optout.cli import main
+
+OPEN = "User-agent: *\nDisallow: /private\n"
+SHUT = "User-agent: *\nDisallow: /\n"
+
+
+def day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make(
+        tmp_path_factory.mktemp("store"),
+        state("https://turned.example", OPEN, day("2025-05-01")),
+        state("https://turned.example", SHUT, day("2026-03-01")),
+        state("https://opened.example", SHUT, day("2025-05-01")),
+        state("https://opened.example", OPEN, day("2026-03-01")),
+        state("https://shut.example", SHUT, day("2025-05-01")),
+        state("https://shut.example", SHUT, day("2026-03-01")),
+        state("https://open.example", OPEN, day("2025-05-01")),
+        state("https://open.example", OPEN, day("2026-03-01")),
+    )
+
+
+def policy_with(folder: Path, days: int, name: str = "near") -> Path:
+    text = (FOLDER / "eu-gpai.toml").read_text()
+    text = text.replace("nearest_capture_days = 366", f"nearest_capture_days = {days}")
+    path = folder / f"{name}.toml"
+    path.write_text(text.replace('name = "eu-gpai"', f'name = "{name}"'))
+    return path
+
+
+def audit(store, out, rows, *arguments):
+    path = out.with_suffix(".jsonl")
+    path.write_text("".join(json.dumps({"url": url, "date": date}) + "\n" for url, date in rows))
+    command = ["audit", str(path), "--store", str(store), "--out", str(out), "--quiet", "--workers", "1"]
+    assert main([*command, *map(str, arguments)]) == 0
+    (shard,) = (out / "decisions").iterdir()
+    return pq.read_table(shard).to_pylist(), json.loads((out / "report.json").read_text())
+
+
+def test_how_near_a_capture_must_be_is_a_key_of_the_policy(store, tmp_path):
+    rows = [("https://open.example/x", date) for date in ("2025-05-31", "2025-06-30", "2025-04-11", "2026-02-28")]
+    found, _ = audit(store, tmp_path / "out", rows, "--as-of", "crawl", "--policy", policy_with(tmp_path, 30))
+    # The last is 303 days after the state before it, and one day before the next, which is near enough.
+    assert [row["reason"] == "origin.unknown-then" for row in found] == [False, True, False, False]
+    assert [row["gap_days"] for row in found] == [30, None, 20, 1]
+    found, _ = audit(store, tmp_path / "year", rows, "--as-of", "crawl")
+    assert [row["gap_days"] for row in found] == [30, 60, 20, 303]
+
+
+def test_each_policy_that_is_compared_has_its_own_key(store, tmp_path):
+    rows = [("https://open.example/x", "2025-06-30")]
+    near = policy_with(tmp_path, 30)
+    found, report = audit(store, tmp_path / "out", rows, "--as-of", "crawl", "--what-if", near)
+    assert (found[0]["effect"], found[0]["if_near"]) == ("permit", "deny")
+    assert [(one["name"], one["kept"], one["lost"]) for one in report["what_if"]] == [("near", 0, 1)]
+
+
+def test_the_report_tells_reserved_then_since_and_no_longer_side_by_side(store, tmp_path):
+    rows = [(f"https://{name}.example/x", "2025-06-01") for name in ("turned", "opened", "shut", "open", "open")]
+    rows += [("https://never-seen.example/", "2025-06-01"), ("https://open.example/", "2001-01-01")]
+    _, report = audit(store, tmp_path / "out", rows, "--as-of", "crawl")
+    time = report["time"]
+    assert time["reserved_then_and_now"] == 1
+    assert (time["reserved_since"], time["opened_since"]) == (1, 1)
+    assert (time["open_then_and_now"], time["unknown_then"]) == (2, 1)
+    page = (tmp_path / "out/report.html").read_text()
+    for words in ("reserved then and now", "open then, reserved since", "reserved then, open since"):
+        assert words in page
+
+
+def test_a_day_is_judged_like_a_date_of_every_row(store, tmp_path):
+    names = ("turned", "opened", "shut", "open")
+    rows = [(f"https://{name}.example/x", None) for name in names]
+    by_day, _ = audit(store, tmp_path / "day", rows, "--as-of", "2026-02-01")
+    dated, _ = audit(store, tmp_path / "crawl", [(url, "2026-02-01") for url, _ in rows], "--as-of", "crawl")
+    assert [row["effect"] for row in by_day] == [row["effect"] for row in dated] == ["permit", "deny", "deny", "permit"]
+    now, _ = audit(store, tmp_path / "now", rows)
+    assert [row["effect"] for row in now] == ["deny", "permit", "deny", "permit"]
+    retroactive, _ = audit(store, tmp_path / "retro", rows, "--as-of", "2025-06-01", "--retroactive")
+    assert [row["effect"] for row in retroactive] == ["deny", "deny", "deny", "permit"]
