@@ -28,11 +28,11 @@ Replay = Callable[[Mapping[str, Any], Sequence[Exchange]], Mapping[str, Any]]
 
 @dataclass(slots=True)
 class Named:
-    """Where rows name something: how often, and where first."""
+    """Where rows name something: where first, and whether only rows do whose URL has been erased."""
 
     file: str
     place: str
-    count: int = 1
+    erased: bool
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class Evidence:
         layout: where everything is.
         trusted: the log's keys as the verifier knows them.
         known: checkpoints that the verifier kept.
+        witnesses: public keys of witnesses that the verifier wants to have cosigned.
         replay: reads and decides again.
         now: the time, where it is known.
         authorities: trusted timestamp authorities.
@@ -60,6 +61,7 @@ class Evidence:
     layout: Layout
     trusted: tuple[VerifierKey, ...]
     known: tuple[bytes, ...]
+    witnesses: tuple[VerifierKey, ...]
     replay: Replay | None
     now: datetime | None
     authorities: tuple[bytes, ...]

@@ -34,6 +34,9 @@ def witnesses(evidence: Evidence, step: Step) -> None:
     before: dict[VerifierKey, int] = {}
     for path in sorted(evidence.layout.checkpoints.glob("[0-9]*"), key=lambda path: int(path.name)):
         _check_cosignatures(evidence, step, path, before)
+    for key in evidence.witnesses:
+        if key not in before:
+            step.gap(f"the witness {key.name} has cosigned nothing")
     for path in sorted(evidence.layout.timestamps.glob("*.tsr")):
         _check_timestamp(evidence, step, path)
     for index, entry in evidence.of_type(COUNTERSIGNED):
@@ -53,6 +56,7 @@ def in_future(evidence: Evidence, times: Iterable[int | None]) -> bool:
 def _check_cosignatures(evidence: Evidence, step: Step, path: Path, before: dict[VerifierKey, int]) -> None:
     policy, name = evidence.policy, f"checkpoints/{path.name}"
     witnesses = {witness.key for witness in policy.witnesses.values()} if policy else set()
+    witnesses.update(evidence.witnesses)
     keys = dict.fromkeys([*evidence.keys, *evidence.all_log_keys(), *witnesses])
     try:
         opened = checkpoints.open_note(path.read_bytes(), keys)

@@ -43,6 +43,7 @@ def verify(
     *,
     trusted: Sequence[VerifierKey] = (),
     known: Iterable[bytes] = (),
+    witnesses: Iterable[VerifierKey] = (),
     replay: Replay | None = None,
     now: datetime | None = None,
     authorities: Sequence[bytes] = (),
@@ -53,6 +54,7 @@ def verify(
         directory: the evidence directory, or a crawl's directory that holds it.
         trusted: the log's public keys as the verifier knows them; by default those that the directory names.
         known: signed checkpoints of this log from earlier, as a witness or the verifier kept them.
+        witnesses: public keys of witnesses, as the verifier knows them; each must have cosigned.
         replay: repeats reading and deciding: given a row and the exchanges that it rests on, it returns the fields
             that the row should have.
         now: the time; statements about a later time are faults.
@@ -63,7 +65,7 @@ def verify(
     """
     evidence = Evidence(
         layout=find(directory), trusted=tuple(trusted), known=tuple(known), replay=replay, now=now,
-        authorities=tuple(authorities),
+        authorities=tuple(authorities), witnesses=tuple(witnesses),
     )  # fmt: skip
     steps = []
     for number, (name, check) in enumerate(STEPS, 1):
