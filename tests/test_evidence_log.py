@@ -78,7 +78,7 @@ def test_what_is_no_entry_is_refused(tmp_path: Path) -> None:
             with pytest.raises(EvidenceError):
                 writer.append(wrong)
         with pytest.raises(EvidenceError, match="bytes"):
-            writer.append({"v": entries.HEARTBEAT, "t": 1, "more": "x" * 65_536})
+            writer.append(entries.gap("n1", 0, 1, "x" * 65_536, 1))
         assert writer.size == 0
 
 
@@ -191,7 +191,7 @@ def test_a_crash_at_every_write_leaves_a_log_that_goes_on(tmp_path: Path, failin
             assert writer.head.size in {start, start + 3}
             if known and known.size == start + 3:
                 assert writer.head == expected(start + 3)
-            writer.append({"v": entries.HEARTBEAT, "t": 0, "note": "another entry than before the crash"})
+            writer.append(entries.gap("n1", 0, 1, "another entry than before the crash", 0))
             writer.checkpoint(AT)
             size, root = writer.head
         reader = LogReader(Layout(directory), size)

@@ -137,9 +137,7 @@ def _audit(arguments: Namespace) -> int:
     return faults
 
 
-def _made(
-    arguments: Namespace, job: Job, mine: list[Input], directory: Location, record: _Record
-) -> list[Manifest]:
+def _made(arguments: Namespace, job: Job, mine: list[Input], directory: Location, record: _Record) -> list[Manifest]:
     """Have an engine make shards, and tell how it goes."""
     manifests: list[Manifest] = []
     with _Bar(mine, quiet=arguments.quiet) as bar:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import sys
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ from optout.web.forms import row_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from optout.evidence.checks import Repeat, Replay
     from optout.evidence.layout import Layout
@@ -57,6 +60,9 @@ def _add_verify(actions: _SubParsersAction[Any]) -> None:
         help="a checkpoint from earlier or a witness",
     )
     parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY|FILE", help="a witness that must have cosigned"
+    )
+    parser.add_argument(
         "--authority", action="append", default=[], type=Path, metavar="PEM", help="a trusted timestamp authority"
     )
     parser.add_argument(
@@ -70,6 +76,14 @@ def _add_prove(actions: _SubParsersAction[Any]) -> None:
     parser = actions.add_parser("prove", help="prove the newest decision about a URL, in one small file")
     _add_directory(parser)
     parser.add_argument("--url", required=True, metavar="URL")
+    parser.add_argument(
+        "--known",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="CHECKPOINT",
+        help="a checkpoint that the reader kept: prove as well that the log only grew since",
+    )
     _add_out(parser)
     parser.set_defaults(run=run_prove)
 
@@ -141,17 +155,36 @@ def run_verify(arguments: Namespace) -> int:
     from optout.evidence.layout import find
     from optout.evidence.verify import verify
 
-    report = verify(
-        arguments.subject,
-        trusted=public_keys(arguments.key),
-        known=[_read(path) for path in arguments.known],
-        authorities=[_read(path) for path in arguments.authority],
-        replay=_replay(find(arguments.subject)),
-        repeat=_repeat(find(arguments.subject), arguments.store),
-        now=datetime.now(UTC),
-    )
+    with _bounded_memory():
+        report = verify(
+            arguments.subject,
+            trusted=public_keys(arguments.key),
+            witnesses=public_keys(arguments.witness),
+            known=[_read(path) for path in arguments.known],
+            authorities=[_read(path) for path in arguments.authority],
+            replay=_replay(find(arguments.subject)),
+            repeat=_repeat(find(arguments.subject), arguments.store),
+            now=datetime.now(UTC),
+        )
     print(json.dumps(report.json) if arguments.json else report.text)
     return exit_code(report)
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Take no more memory than half of what this machine has, or 4 GiB.
+
+    Half a kilobyte of Parquet can say that it holds a gigabyte of one address. A file like that then fails to be read,
+    with its name, and the machine goes on.
+    """
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    wanted = [limit for limit in (max(half, 4 << 30), before, most) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(wanted), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
 
 
 def exit_code(report: Report) -> int:
@@ -168,7 +201,8 @@ def run_prove(arguments: Namespace) -> int:
     from optout.evidence import bundle
     from optout.evidence.layout import find
 
-    _write(bundle.prove_url(find(arguments.directory), arguments.url), arguments)
+    known = [_read(path) for path in arguments.known]
+    _write(bundle.prove_url(find(arguments.directory), arguments.url, known), arguments)
     return DONE
 
 
@@ -217,6 +251,8 @@ def _verify_file(arguments: Namespace) -> int:
             _read(arguments.subject),
             [key.text for key in public_keys(arguments.key)],
             [_read(path) for path in arguments.authority],
+            [key.text for key in public_keys(arguments.witness)],
+            [_read(path) for path in arguments.known],
         )
     except (standalone.Wrong, ValueError) as fault:
         raise EvidenceError(f"{arguments.subject} cannot be checked", place=str(fault)) from fault

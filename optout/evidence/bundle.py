@@ -32,7 +32,7 @@ from optout.evidence.note import parse as parse_note
 from optout.evidence.warc import ArchiveReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -44,8 +44,13 @@ if TYPE_CHECKING:
 BUNDLE, EXPORT = "evidence/bundle/1", "evidence/export/1"
 
 
-def prove(layout: Layout, found: Found) -> dict[str, Any]:
+def prove(layout: Layout, found: Found, known: Sequence[bytes] = ()) -> dict[str, Any]:
     """The bundle that proves one row.
+
+    Args:
+        layout: where everything is.
+        found: the row.
+        known: signed checkpoints that the reader kept from earlier; the bundle shows that they are of this history.
 
     Raises:
         EvidenceError: the row is redacted, not in the signed log yet, or something it needs is missing.
@@ -67,6 +72,7 @@ def prove(layout: Layout, found: Found) -> dict[str, Any]:
         "policy": layout.policy.read_text(),
         "timestamps": [b64encode(path.read_bytes()).decode() for path in _tokens(layout, size)],
         "records": _records(layout, [row]),
+        "consistency": [_consistency(layout, size, data) for data in known],
     }
     url = opened.url(found.at)
     if url is not None and url_salt is not None:
@@ -76,8 +82,8 @@ def prove(layout: Layout, found: Found) -> dict[str, Any]:
     return bundle
 
 
-def prove_url(layout: Layout, url: str) -> dict[str, Any]:
-    """The bundle of the newest decision about a URL.
+def prove_url(layout: Layout, url: str, known: Sequence[bytes] = ()) -> dict[str, Any]:
+    """The bundle of the newest decision about a URL; `known` as for `prove`.
 
     Raises:
         EvidenceError: there is none that has been sealed, or it cannot be proved.
@@ -86,7 +92,14 @@ def prove_url(layout: Layout, url: str) -> dict[str, Any]:
     if not found:
         mend = "rows that are still in the journal are sealed by `optout evidence checkpoint`"
         raise EvidenceError(f"no sealed decision about {url}", mend=mend)
-    return prove(layout, found[0])
+    return prove(layout, found[0], known)
+
+
+def _consistency(layout: Layout, size: int, known: bytes) -> dict[str, Any]:
+    """That the smaller of two states of the log is the beginning of the larger one."""
+    other = parse_checkpoint(parse_note(known).text).size
+    old, new = sorted([size, other])
+    return {"old": old, "new": new, "hashes": _base64(LogReader(layout, new).consistency(old))}
 
 
 def export(layout: Layout, host: str) -> dict[str, Any]:
@@ -226,7 +239,8 @@ def _raw(reader: ArchiveReader, rows: Iterable[dict[str, Any]]) -> Iterator[byte
             for item in reader.listed(named):
                 yield from reader.raw_exchange(item["rec"])
         fetched = row.get("fetch")
-        if isinstance(fetched, dict) and isinstance(fetched.get("rec"), str):
+        # A page's record goes with the URL of its row.
+        if isinstance(fetched, dict) and isinstance(fetched.get("rec"), str) and fetched["rec"] in reader:
             yield from reader.raw_exchange(fetched["rec"])
 
 

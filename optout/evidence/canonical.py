@@ -51,6 +51,8 @@ def decode(data: bytes) -> Any:  # noqa: ANN401 - callers narrow what they read
         again = encode(value)
     except EvidenceError as fault:
         raise ValueError(str(fault)) from fault
+    except RecursionError as fault:
+        raise ValueError("nested too deeply") from fault
     if again != data:
         raise ValueError("not in canonical form")
     return value

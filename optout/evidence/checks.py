@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optout.evidence.entries import ROTATION
 from optout.evidence.keystore import KeyStore
+from optout.evidence.note import parse_verifier
 from optout.evidence.warc import ArchiveReader
 from optout.model import Exchange
 
@@ -39,11 +41,11 @@ class Differs(Exception):
 
 @dataclass(slots=True)
 class Named:
-    """Where rows name something: how often, and where first."""
+    """Where rows name something: where first, and whether only rows do whose URL has been erased."""
 
     file: str
     place: str
-    count: int = 1
+    erased: bool
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Evidence:
         layout: where everything is.
         trusted: the log's keys as the verifier knows them.
         known: checkpoints that the verifier kept.
+        witnesses: public keys of witnesses that the verifier wants to have cosigned.
         replay: reads and decides again.
         now: the time, where it is known.
         authorities: trusted timestamp authorities.
@@ -66,11 +69,13 @@ class Evidence:
         entries: the log's entries, by index.
         lists: the lists of exchanges that rows name, with where they do.
         records: the records that rows name by themselves, with where they do.
+        sound: whether every file can be opened without harm.
     """
 
     layout: Layout
     trusted: tuple[VerifierKey, ...]
     known: tuple[bytes, ...]
+    witnesses: tuple[VerifierKey, ...]
     replay: Replay | None
     now: datetime | None
     authorities: tuple[bytes, ...]
@@ -83,6 +88,7 @@ class Evidence:
     entries: list[dict[str, Any]] = field(default_factory=list)
     lists: dict[str, Named] = field(default_factory=dict)
     records: dict[str, Named] = field(default_factory=dict)
+    sound: bool = True
     _archived: ArchiveReader | None = None
 
     @property
@@ -108,6 +114,10 @@ class Evidence:
     def of_type(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """The entries of one type, with their indexes."""
         return [(index, entry) for index, entry in enumerate(self.entries) if entry.get("v") == kind]
+
+    def all_log_keys(self) -> list[VerifierKey]:
+        """The keys that the log ever named as its own, retired ones too."""
+        return [parse_verifier(text) for _, entry in self.of_type(ROTATION) for text in [*entry["old"], *entry["new"]]]
 
     def name(self, path: Path) -> str:
         """A file as the report names it."""

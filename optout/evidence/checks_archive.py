@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
 from optout.evidence.checks_rows import note_names, rows_of
-from optout.evidence.entries import ARCHIVE
+from optout.evidence.entries import ARCHIVE, ERASURE
+from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
 from optout.evidence.warc import ArchiveReader, Broken, Located
 
@@ -32,8 +33,14 @@ def records(evidence: Evidence, step: Step) -> None:
         step.fault(f"signals/{name}", "", "the file is missing")
     if directory is not None and not directory.exists() and logged:
         step.fault("evidence.json", "", f"the archive that it names is not here: {directory}")
+    erasures = [entry for _, entry in evidence.of_type(ERASURE)]
     for name, path in present.items():
-        _check_file(step, path, logged.get(name), evidence.archived)
+        digest = None
+        if name in logged:
+            digest, fits = after(logged[name]["sha256"], erasures, name)
+            if not fits:
+                step.fault(f"signals/{name}", "", "an erasure was logged of another file than this")
+        _check_file(step, path, digest, evidence.archived)
 
 
 def reconciliation(evidence: Evidence, step: Step) -> None:
@@ -49,8 +56,11 @@ def reconciliation(evidence: Evidence, step: Step) -> None:
         return
     wanted = set(evidence.records)
     _hold_lists(evidence, step, wanted)
+    erased = any(evidence.of_type(ERASURE))
     for record, named in evidence.records.items():
-        if record not in evidence.archived:
+        if record not in evidence.archived and named.erased and erased:
+            step.note(f"{named.file} {named.place}: the page that the row rests on was erased with its URL")
+        elif record not in evidence.archived:
             step.fault(named.file, named.place, f"the record {record} that the row names is not archived")
     _hold_archive(step, directory, wanted)
 
@@ -102,19 +112,32 @@ def _indexed(directory: Path | None) -> set[str]:
     return {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")} if directory else set()
 
 
-def _check_file(step: Step, path: Path, logged: dict[str, Any] | None, reader: ArchiveReader) -> None:
+def _check_file(step: Step, path: Path, logged: str | None, reader: ArchiveReader) -> None:
     name = f"signals/{path.name}"
     before = step.fault_count
     lines = _check_records(step, path, name, reader)
     if logged is not None:
-        if _file_hash(path) != logged["sha256"] and step.fault_count == before:
+        if _file_hash(path) != logged and step.fault_count == before:
             step.fault(name, "", "the file does not have the hash that was logged")
         if not warc.index_path(path).exists():
             step.fault(f"signals/{warc.index_path(path).name}", "", "the index is missing")
     elif not warc.index_path(path).exists():
         _check_head(step, path, name)
-    if warc.index_path(path).exists() and warc.index_path(path).read_bytes().splitlines(keepends=True) != sorted(lines):
-        step.fault(f"signals/{warc.index_path(path).name}", "", "the index is not that of the file")
+    index = warc.index_path(path)
+    # The length is compared first, so that an endless index is not read.
+    if index.exists() and (
+        index.stat().st_size != sum(map(len, lines)) or index.read_bytes().splitlines(keepends=True) != sorted(lines)
+    ):
+        step.fault(f"signals/{index.name}", _index_place(index, sorted(lines)), "the index is not that of the file")
+
+
+def _index_place(index: Path, expected: list[bytes]) -> str:
+    """The first line in which an index differs from what it should be."""
+    with index.open("rb") as file:
+        for number, line in enumerate(expected, 1):
+            if file.readline(len(line) + 1) != line:
+                return f"line {number}"
+    return f"line {len(expected) + 1}"
 
 
 def _check_records(step: Step, path: Path, name: str, reader: ArchiveReader) -> list[bytes]:

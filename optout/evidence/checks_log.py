@@ -1,66 +1,25 @@
-"""The steps about the log itself: its files, signatures, tiles, earlier checkpoints, witnesses and entries."""
+"""The steps about the log itself: its signatures, tiles, earlier checkpoints and entries."""
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
 from optout.evidence import checkpoint as checkpoints
 from optout.evidence import entries as entry_types
-from optout.evidence import layout, timestamp, tlog, trust
-from optout.evidence import note as notes
-from optout.evidence.entries import COUNTERSIGNED, DOCUMENT, GAP, PREDECESSOR, PURGE, REDACTION, ROTATION, SEGMENT
+from optout.evidence import layout, tlog
+from optout.evidence.checks_witness import in_future
+from optout.evidence.entries import GAP, PREDECESSOR, PURGE, REDACTION, ROTATION, SEGMENT
 from optout.evidence.log import LogReader, end_of
-from optout.evidence.note import Algorithm, MalformedNote, parse_verifier
-from optout.evidence.publisher import pending
+from optout.evidence.note import MalformedNote, parse_verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from optout.evidence.checks import Evidence
     from optout.evidence.keystore import TreeHead
     from optout.evidence.note import VerifierKey
     from optout.evidence.report import Step
-
-_NODE = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_TILE = r"(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?"
-_NAMES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        "evidence\\.json", "checkpoint", "policy\\.txt", r"checkpoints/[0-9]+", r"timestamps/[0-9]+\.[0-9]+\.tsr",
-        rf"tile/([0-9]|[1-5][0-9]|6[0-3])/{_TILE}", f"tile/entries/{_TILE}", "documents/[0-9a-f]{64}",
-        rf"segments/{_NODE}-[0-9]{{15}}\.parquet", r"(pending|collected)/[^/]+\.json", "private/.+",
-        rf"{_NODE}-[0-9]{{15}}\.jsonl\.zst", rf"{_NODE}\.head", rf"{_NODE}\.lock",
-        rf"{_NODE}-[0-9]{{15}}\.jsonl\.[0-9]+\.torn", r"(.*/)?\.[^/]+\.part",
-    )
-)  # fmt: skip
-
-_FUTURE_SECONDS = 300
-"""How far a witness's clock may be ahead."""
-
-
-def structure(evidence: Evidence, step: Step) -> None:
-    """The files that say what this is can be read, and no file is here that should not be."""
-    try:
-        evidence.description = layout.read_description(evidence.layout)
-        evidence.policy = trust.parse(evidence.layout.policy.read_bytes(), "policy.txt")
-        step.checked += 2
-    except FileNotFoundError as fault:
-        step.fault(evidence.name(evidence.layout.policy), "", str(fault.strerror))
-    except EvidenceError as fault:
-        step.fault(evidence.name(evidence.layout.directory), fault.place or "", str(fault))
-    if evidence.description is None:
-        step.fault("evidence.json", "", "the file is missing; this is a journal without a log")
-    for path in evidence.layout.directory.rglob("*"):
-        if path.is_file():
-            step.checked += 1
-            name = str(path.relative_to(evidence.layout.directory))
-            if not any(pattern.fullmatch(name) for pattern in _NAMES):
-                step.fault(name, "", "this file does not belong to an evidence log")
 
 
 def signatures(evidence: Evidence, step: Step) -> None:
@@ -92,7 +51,7 @@ def signatures(evidence: Evidence, step: Step) -> None:
     if origin is not None and opened.checkpoint.origin != origin:
         what = f"it is of the log {opened.checkpoint.origin!r}, evidence.json is of {origin!r}"
         step.fault("checkpoint", "line 1", what)
-    if evidence.now is not None and _in_future(evidence, opened.signers.values()):
+    if evidence.now is not None and in_future(evidence, opened.signers.values()):
         step.fault("checkpoint", "", "it states a time that has not come")
 
 
@@ -145,23 +104,6 @@ def continuation(evidence: Evidence, step: Step) -> None:
         step.note("no checkpoint from elsewhere was given, so a log that was replaced as a whole would not show")
 
 
-def witnesses(evidence: Evidence, step: Step) -> None:
-    """Cosignatures verify, say times that can be, and are as many as the policy asks; timestamps verify."""
-    policy = evidence.policy
-    if policy is None or evidence.opened is None:
-        step.gap("no policy file or no checkpoint")
-        return
-    before: dict[VerifierKey, int] = {}
-    for path in sorted(evidence.layout.checkpoints.glob("[0-9]*"), key=lambda path: int(path.name)):
-        _check_cosignatures(evidence, step, path, before)
-    for path in sorted(evidence.layout.timestamps.glob("*.tsr")):
-        _check_timestamp(evidence, step, path)
-    for index, entry in evidence.of_type(COUNTERSIGNED):
-        _check_kept(evidence, step, index, entry)
-    if policy.quorum != trust.NONE and not before:
-        step.gap(f"the policy asks for the quorum {policy.quorum}, and no checkpoint has been cosigned yet")
-
-
 def entries_continue(evidence: Evidence, step: Step) -> None:
     """Each node's rows follow each other without a gap, except where a loss was declared; times do not run back."""
     ends: dict[str, int] = {}
@@ -181,44 +123,6 @@ def entries_continue(evidence: Evidence, step: Step) -> None:
             files.add(entry["file"])
         if entry["v"] in {REDACTION, PURGE} and entry["file"] not in files:
             step.fault("tile/entries", f"entry {index}", f"there is no segment {entry['file']} before it")
-
-
-def documents(evidence: Evidence, step: Step) -> None:
-    """Every document that was logged is here, and every digest that rows name was logged."""
-    logged: dict[str, set[str]] = {}
-    named: set[str] = set()
-    for index, entry in [*evidence.of_type(DOCUMENT), *_waiting(evidence, DOCUMENT)]:
-        step.checked += 1
-        logged.setdefault(entry["kind"], set()).add(entry["digest"])
-        named.update(entry["parts"])
-        _check_document(evidence, step, index, entry)
-    if evidence.reader is None:
-        step.gap("the tiles do not hold")
-        return
-    for path in evidence.layout.documents.glob("*"):
-        if path.name not in named and not path.name.startswith("."):
-            step.fault(f"documents/{path.name}", "", "nobody logged this document")
-    for index, entry in evidence.of_type(SEGMENT):
-        for kind in ("policy", "identity", "registry"):
-            for digest in set(entry[kind]) - logged.get(kind, set()):
-                step.gap(f"the {kind} {digest} that {entry['file']} names (entry {index}) was not logged")
-
-
-def _check_document(evidence: Evidence, step: Step, index: int, entry: dict[str, Any]) -> None:
-    for part in entry["parts"]:
-        path = evidence.layout.documents / str(part)
-        if not path.exists() or sha256(path.read_bytes()).hexdigest() != part:
-            step.fault(f"documents/{part}", f"entry {index}", f"the {entry['kind']} is missing or changed")
-    if len(entry["parts"]) == 1 and entry["digest"] != entry["parts"][0]:
-        step.fault("tile/entries", f"entry {index}", "the digest is not that of its one part")
-
-
-def _waiting(evidence: Evidence, kind: str) -> list[tuple[int, dict[str, Any]]]:
-    """Entries of a type that wait to be taken up; they have no index yet."""
-    try:
-        return [(-1, entry) for _, entry in pending(evidence.layout) if entry["v"] == kind]
-    except EvidenceError:
-        return []
 
 
 def _trusted_now(evidence: Evidence, step: Step) -> tuple[VerifierKey, ...]:
@@ -283,7 +187,7 @@ def _check_tile(evidence: Evidence, step: Step, path: Path, tree: tlog.Tree) -> 
 
 def _earlier(evidence: Evidence, step: Step, name: str, data: bytes) -> int | None:
     """Hold the log to an earlier checkpoint; give its size."""
-    keys = dict.fromkeys([*evidence.keys, *_all_log_keys(evidence)])
+    keys = dict.fromkeys([*evidence.keys, *evidence.all_log_keys()])
     try:
         earlier = checkpoints.open_note(data, keys).checkpoint
         if evidence.opened is None or evidence.reader is None:
@@ -303,11 +207,6 @@ def _earlier(evidence: Evidence, step: Step, name: str, data: bytes) -> int | No
     except (MalformedNote, EvidenceError) as fault:
         step.fault(name, "", str(fault))
         return None
-
-
-def _all_log_keys(evidence: Evidence) -> list[VerifierKey]:
-    """The keys that the log ever named as its own, retired ones too."""
-    return [parse_verifier(text) for _, entry in evidence.of_type(ROTATION) for text in [*entry["old"], *entry["new"]]]
 
 
 def _is_there(evidence: Evidence, head: TreeHead) -> bool:
@@ -339,83 +238,3 @@ def _signer_memory(evidence: Evidence, step: Step) -> None:
             step.fault("private/log.keys", "", "the keys that sign are not those that policy.txt names")
     except (EvidenceError, MalformedNote) as fault:
         step.fault("private/log.keys", "", str(fault))
-
-
-def _check_cosignatures(evidence: Evidence, step: Step, path: Path, before: dict[VerifierKey, int]) -> None:
-    policy, name = evidence.policy, f"checkpoints/{path.name}"
-    witnesses = {witness.key for witness in policy.witnesses.values()} if policy else set()
-    keys = dict.fromkeys([*evidence.keys, *_all_log_keys(evidence), *witnesses])
-    try:
-        opened = checkpoints.open_note(path.read_bytes(), keys)
-    except MalformedNote as fault:
-        step.fault(name, "", str(fault))
-        return
-    strangers = sum(not any(key.made(line) for key in keys) for line in opened.note.signatures)
-    if strangers:
-        step.gap(f"{name} has {strangers} signatures by keys that neither the log nor the policy file names")
-    for key, at in opened.signers.items():
-        if key not in witnesses or at is None:
-            continue
-        step.checked += 1
-        if at < before.get(key, 0):
-            step.fault(name, "", f"{key.name} dates it before an earlier checkpoint")
-        before[key] = at
-        if _in_future(evidence, [at]):
-            step.fault(name, "", f"{key.name} states a time that has not come")
-        _hold_to_log_time(step, name, key, at, opened.signers)
-    if policy and policy.quorum != trust.NONE and not policy.satisfied(opened.signers):
-        step.note(f"{name} has not been cosigned by the quorum {policy.quorum}")
-
-
-def _check_kept(evidence: Evidence, step: Step, index: int, entry: dict[str, Any]) -> None:
-    """What the log says others signed is still here."""
-    path = evidence.layout.checkpoints / str(entry["size"])
-    signers: set[str] = set()
-    if path.exists():
-        with suppress(MalformedNote):
-            signers = {line.name for line in notes.parse(path.read_bytes()).signatures}
-    for name in set(entry["witnesses"]) - signers:
-        step.fault(f"checkpoints/{entry['size']}", "", f"the cosignature of {name} (entry {index}) is missing")
-    tokens = evidence.layout.timestamps.glob(f"{entry['size']}.*.tsr")
-    digests = {sha256(token.read_bytes()).hexdigest() for token in tokens}
-    for digest in set(entry["tokens"]) - digests:
-        step.fault(f"timestamps/{entry['size']}", "", f"the token {digest} (entry {index}) is missing")
-
-
-def _hold_to_log_time(
-    step: Step, name: str, key: VerifierKey, at: int, signers: Mapping[VerifierKey, int | None]
-) -> None:
-    """A witness cannot have seen a checkpoint before the log signed it, where the log states when it did."""
-    stated = [
-        time
-        for signer, time in signers.items()
-        if time is not None and signer.algorithm is Algorithm.COSIGNATURE_ML_DSA_44 and signer.name != key.name
-    ]
-    if stated and at + _FUTURE_SECONDS < min(stated):
-        step.fault(name, "", f"{key.name} dates it before the log signed it")
-
-
-def _check_timestamp(evidence: Evidence, step: Step, path: Path) -> None:
-    name, size = f"timestamps/{path.name}", path.name.split(".")[0]
-    checkpoint = evidence.layout.checkpoints / size
-    if not checkpoint.exists():
-        step.fault(name, "", f"the checkpoint of size {size} is missing")
-        return
-    step.checked += 1
-    try:
-        when = timestamp.check(path.read_bytes(), timestamp.stamped(checkpoint.read_bytes()), evidence.authorities)
-    except timestamp.NoAuthorityError as fault:
-        step.gap(f"{name}: {fault}")
-        return
-    except EvidenceError as fault:
-        step.fault(name, "", str(fault))
-        return
-    if evidence.now is not None and when > evidence.now:
-        step.fault(name, "", "it states a time that has not come")
-
-
-def _in_future(evidence: Evidence, times: Iterable[int | None]) -> bool:
-    if evidence.now is None:
-        return False
-    limit = evidence.now.timestamp() + _FUTURE_SECONDS
-    return any(at is not None and at > limit for at in times)

@@ -214,17 +214,15 @@ def _note_url(step: Step, file: str, place: str, line: bytes) -> None:
 def note_names(evidence: Evidence, file: str, place: str, row: dict[str, Any]) -> None:
     """Remember which exchanges a row names."""
     named = row.get("exchanges")
+    erased = "url" not in row
     if isinstance(named, str) and named:
-        _count(evidence.lists, named, file, place)
+        _note(evidence.lists, named, Named(file, place, erased))
     fetched = row.get("fetch")
     record = fetched.get("rec") if isinstance(fetched, dict) else None
     if isinstance(record, str):
-        _count(evidence.records, record, file, place)
+        _note(evidence.records, record, Named(file, place, erased))
 
 
-def _count(names: dict[str, Named], name: str, file: str, place: str) -> None:
-    known = names.get(name)
-    if known is None:
-        names[name] = Named(file, place)
-    else:
-        known.count += 1
+def _note(names: dict[str, Named], name: str, named: Named) -> None:
+    known = names.setdefault(name, named)
+    known.erased = known.erased and named.erased

@@ -25,6 +25,7 @@ import threading
 from dataclasses import dataclass
 from hashlib import sha256
 from io import FileIO
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
@@ -51,8 +52,8 @@ _COVERED = struct.Struct(">QI")
 _SKIPPABLE_MAGIC = 0x184D2A50
 _SEAL_MAGIC = b"optoutJ1"
 _FRONT = _SKIPPABLE.size + _SEAL.size
-_LARGEST_FRAME = 1 << 30
-_LARGEST_TEXT = 1 << 31
+_LARGEST_FRAME = 1 << 27
+_LARGEST_TEXT = 1 << 28
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -256,8 +257,9 @@ class Journal:
             if room <= 0:
                 self._end_file()
                 room = self._rows_per_file
-            self._write_frame(lines[:room])
-            lines = lines[room:]
+            count = _fitting(lines[:room])
+            self._write_frame(lines[:count])
+            lines = lines[count:]
 
     def _write_frame(self, lines: list[bytes]) -> None:
         file = self._file or self._begin_file()
@@ -421,6 +423,14 @@ def _row_fault(line: bytes, seq: int) -> str | None:
     if not isinstance(row, dict) or row.get("seq") != seq:
         return f"it should carry the sequence number {seq}"
     return None
+
+
+def _fitting(lines: list[bytes]) -> int:
+    """How many of these rows one frame can hold: readers refuse frames that grow beyond what a crawl ever writes."""
+    if sum(map(len, lines)) + len(lines) <= _LARGEST_TEXT // 2:
+        return len(lines)
+    sizes = accumulate(len(line) + 1 for line in lines)
+    return max(1, sum(size <= _LARGEST_TEXT // 2 for size in sizes))
 
 
 def _chain(before: Tip, count: int, body: bytes) -> Tip:

@@ -43,7 +43,7 @@ class Index:
         tips: where each node's rows end.
         archives: the names of WARC files taken down.
         documents: for each kind, the digest in force.
-        redactions: the redactions and purges, in order.
+        redactions: the redactions, purges and erasures, in order.
         countersigned: size and time of what is known to be countersigned.
         newest: the newest entry about each thing that an audit tells of, without its time.
         last: the time of the newest entry, in microseconds.
@@ -68,7 +68,7 @@ class Index:
                 self.archives.add(entry["name"])
             case entries.DOCUMENT:
                 self.documents[entry["kind"]] = entry["digest"]
-            case entries.REDACTION | entries.PURGE:
+            case entries.REDACTION | entries.PURGE | entries.ERASURE:
                 self.redactions.append(entry)
             case entries.COUNTERSIGNED:
                 self.countersigned.add((entry["size"], entry["t"]))

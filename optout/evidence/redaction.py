@@ -1,7 +1,9 @@
 """Erasing: single rows or their URLs, and whole segments when their time is up. The log says what, when and why.
 
 The plain text goes and so does the salt, so nobody can tell from the remaining hash what the row said, not even by
-trying all URLs there are. The hash stays, and with it the root hash, the log, and the proof of every other row.
+trying all URLs there are. The hash stays, and with it the root hash, the log, and the proof of every other row. Of the
+archive go the records on which no other row rests (`optout.evidence.erasure`). What a crash may have left lying about,
+temporary files, torn frames, a journal that has been sealed, goes as well.
 
 Order makes it safe: the changed file is prepared; the entry that announces it is logged and signed; only then are
 the salts destroyed and the file put in its place. Whoever opens the log after a crash finishes what was announced.
@@ -14,15 +16,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError
-from optout.evidence import segment
-from optout.evidence.entries import PURGE, REDACTION, SEGMENT, parse
+from optout.evidence import erasure, segment
+from optout.evidence.entries import ERASURE, PURGE, REDACTION, SEGMENT, parse
+from optout.evidence.erasure import Gone
 from optout.evidence.files import PRIVATE_FILE, disk_errors, sync_directory, write_durably
 from optout.evidence.log import BusyError
 from optout.evidence.publisher import Publisher
 from optout.evidence.rows import microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from optout.evidence.keystore import KeyStore
@@ -66,9 +69,14 @@ def redact(
     places: dict[str, set[int]] = {}
     for file, at in chosen:
         places.setdefault(file, set()).add(at)
-    with _Writing(layout, store, origin) as publisher:
+    said = {"basis": basis, "t": microseconds(now)}
+    with _Writing(layout, store, origin) as publisher, erasure.held(layout):
         for file, rows in sorted(places.items()):
-            publisher.append(_announced(layout, store, file, rows, scope) | {"basis": basis, "t": microseconds(now)})
+            publisher.append(_announced(layout, store, file, rows, scope) | said)
+        nothing: set[int] = set()
+        gone = {file: Gone(rows, nothing) if scope == "row" else Gone(nothing, rows) for file, rows in places.items()}
+        for entry in erasure.prepare(layout, store, gone):
+            publisher.append(entry | said)
         publisher.sign(int(now.timestamp()))
         finish(layout, store, publisher.index.redactions)
     return sum(map(len, places.values()))
@@ -93,19 +101,26 @@ def purge(
     Raises:
         EvidenceError: another process writes the log, or the disk refuses.
     """
-    with _Writing(layout, store, origin) as publisher:
+    said = {"basis": basis, "t": microseconds(now)}
+    with _Writing(layout, store, origin) as publisher, erasure.held(layout):
         gone = {entry["file"] for entry in publisher.index.redactions if entry["v"] == PURGE}
         limit = microseconds(now - retention)
-        due = [entry["file"] for entry in _segments(publisher) if entry["t_max"] < limit and entry["file"] not in gone]
+        due = {
+            entry["file"]: Gone(set(range(entry["rows"])), set())
+            for entry in _segments(publisher)
+            if entry["t_max"] < limit and entry["file"] not in gone
+        }
         for file in due:
-            publisher.append({"v": PURGE, "file": file, "basis": basis, "t": microseconds(now)})
+            publisher.append({"v": PURGE, "file": file} | said)
+        for entry in erasure.prepare(layout, store, due):
+            publisher.append(entry | said)
         if due:
             publisher.sign(int(now.timestamp()))
         finish(layout, store, publisher.index.redactions)
-    return due
+    return list(due)
 
 
-def finish(layout: Layout, store: KeyStore, announced: Iterable[Mapping[str, Any]]) -> None:
+def finish(layout: Layout, store: KeyStore, announced: Sequence[Mapping[str, Any]]) -> None:
     """Carry out what the signed log announces and a crash has left undone. Only the log's writer may.
 
     Args:
@@ -118,6 +133,9 @@ def finish(layout: Layout, store: KeyStore, announced: Iterable[Mapping[str, Any
     """
     with disk_errors(layout.segments):
         for change in announced:
+            if change["v"] == ERASURE:
+                erasure.carry_out(layout, store, change)
+                continue
             path = layout.segments / change["file"]
             if change["v"] == PURGE:
                 store.forget_salts(change["file"])
@@ -131,6 +149,24 @@ def finish(layout: Layout, store: KeyStore, announced: Iterable[Mapping[str, Any
                 sync_directory(layout.segments)
         for left in (store.directory / "staged").glob("*"):
             left.unlink()
+    _sweep(layout, store, {str(change["file"]) for change in announced if change["v"] != ERASURE})
+
+
+def _sweep(layout: Layout, store: KeyStore, files: set[str]) -> None:
+    """Remove what crashes have left lying about: it may hold what has been erased, or the seed of its salts.
+
+    The rows of a segment that is in the signed log are not needed in a journal any more. A torn frame was never
+    acknowledged. A temporary file of another process that is just being written is left to it.
+    """
+    with disk_errors(layout.directory):
+        for file in files:
+            stem = file.removesuffix(".parquet")
+            (layout.directory / f"{stem}.jsonl.zst").unlink(missing_ok=True)
+            for place, name in ((layout.segments, file), (store.salts_path(file).parent, f"{stem}.json")):
+                for left in place.glob(f".{name}.*.part"):
+                    left.unlink(missing_ok=True)
+        for left in layout.directory.glob("*.torn") if files else ():
+            left.unlink(missing_ok=True)
 
 
 class _Writing:

@@ -49,7 +49,7 @@ class Step:
         fault_count: how many faults there are.
         gaps: what could not be looked at, and why, up to `MOST_FAULTS`.
         gap_count: how much could not be looked at.
-        notes: what a reader should know.
+        notes: what a reader should know, up to `MOST_FAULTS`.
     """
 
     number: int
@@ -75,7 +75,8 @@ class Step:
 
     def note(self, what: str) -> None:
         """Note something that a reader should know."""
-        self.notes.append(what)
+        if len(self.notes) < MOST_FAULTS:
+            self.notes.append(what)
 
     @property
     def outcome(self) -> Outcome:

@@ -56,6 +56,7 @@ _TYPES = {
 }
 _PLAIN = {"host", "url", MORE}
 _BATCH = 4096
+_LARGEST = 1 << 30
 
 _PLAIN_STRING = r'^"[ !#-\[\]-~]*"$'
 """A JSON string of printable ASCII without escapes, which has one form only."""
@@ -202,12 +203,13 @@ def read(path: Path) -> pa.Table:
     """Read a segment's file.
 
     Raises:
-        EvidenceError: it is damaged.
+        EvidenceError: it is damaged, larger than a segment can be, or takes more memory than there is.
     """
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_DICTIONARIES).read()
-        return completed(table).select(SCHEMA.names).cast(SCHEMA)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as fault:
+        file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_DICTIONARIES)
+        _check_size(file.metadata)
+        return completed(file.read()).select(SCHEMA.names).cast(SCHEMA)
+    except (OSError, pa.ArrowException, KeyError, ValueError, MemoryError) as fault:
         raise EvidenceError(f"{path} cannot be read", place=str(fault).split("\n")[0]) from fault
 
 
@@ -325,6 +327,13 @@ def completed(table: pa.Table) -> pa.Table:
         for field in SCHEMA
     ]
     return pa.table(columns, schema=SCHEMA)
+
+
+def _check_size(said: pq.FileMetaData) -> None:
+    """A file that says that it holds more than a segment can is not read."""
+    size = sum(said.row_group(at).total_byte_size for at in range(min(said.num_row_groups, ROWS)))
+    if said.num_rows > ROWS or said.num_columns > 2 * len(SCHEMA) or size > _LARGEST or said.num_row_groups > ROWS:
+        raise ValueError(f"{said.num_rows} rows and {size} bytes are more than a segment holds")
 
 
 def _check_json(name: str, column: pa.ChunkedArray) -> None:

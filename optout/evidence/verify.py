@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optout.errors import EvidenceError
-from optout.evidence import checks_archive, checks_audit, checks_log, checks_rows
+from optout.evidence import checks_archive, checks_audit, checks_files, checks_log, checks_rows, checks_witness
 from optout.evidence.checks import Evidence
 from optout.evidence.layout import find
 from optout.evidence.report import Report, Step
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from optout.evidence.note import VerifierKey
 
 STEPS: tuple[tuple[str, Callable[[Evidence, Step], None]], ...] = (
-    ("The directory is an evidence log and holds nothing else", checks_log.structure),
+    ("The directory is an evidence log and holds nothing else", checks_files.structure),
     ("The newest checkpoint carries the log's signatures", checks_log.signatures),
     ("Tiles and bundles give the root hash that was signed", checks_log.tiles),
     ("The log is a continuation of every earlier checkpoint", checks_log.continuation),
-    ("Witnesses and timestamps stand by their checkpoints", checks_log.witnesses),
+    ("Witnesses and timestamps stand by their checkpoints", checks_witness.witnesses),
     ("Entries are well formed, and rows are numbered without gaps", checks_log.entries_continue),
-    ("The documents in force are those that were logged", checks_log.documents),
+    ("The documents in force are those that were logged", checks_files.documents),
     ("Segments have the file hashes, rows and root hashes of their manifests", checks_rows.segments),
     ("Journals continue where the segments end", checks_rows.journals),
     ("Archived records have their digests, in files that have theirs", checks_archive.records),
@@ -41,11 +40,12 @@ STEPS: tuple[tuple[str, Callable[[Evidence, Step], None]], ...] = (
 """What is checked, in order, and by what."""
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each is something that one verifier has and another has not
     directory: Path,
     *,
     trusted: Sequence[VerifierKey] = (),
     known: Iterable[bytes] = (),
+    witnesses: Iterable[VerifierKey] = (),
     replay: Replay | None = None,
     now: datetime | None = None,
     authorities: Sequence[bytes] = (),
@@ -57,6 +57,7 @@ def verify(
         directory: the evidence directory, or a crawl's directory that holds it.
         trusted: the log's public keys as the verifier knows them; by default those that the directory names.
         known: signed checkpoints of this log from earlier, as a witness or the verifier kept them.
+        witnesses: public keys of witnesses, as the verifier knows them; each must have cosigned.
         replay: repeats reading and deciding: given a row and the exchanges that it rests on, it returns the fields
             that the row should have.
         now: the time; statements about a later time are faults.
@@ -68,15 +69,17 @@ def verify(
     """
     evidence = Evidence(
         layout=find(directory), trusted=tuple(trusted), known=tuple(known), replay=replay, now=now,
-        authorities=tuple(authorities), repeat=repeat,
+        authorities=tuple(authorities), witnesses=tuple(witnesses), repeat=repeat,
     )  # fmt: skip
     steps = []
     for number, (name, check) in enumerate(STEPS, 1):
         step = Step(number, name)
         try:
-            check(evidence, step)
-        except (OSError, ArithmeticError, LookupError, TypeError, ValueError, EvidenceError) as fault:
-            # Damage can make anything of a file; whatever it made, the step does not hold.
-            step.fault("", "", f"this could not be looked at: {fault!r}")
+            if evidence.sound:
+                check(evidence, step)
+            else:
+                step.gap("step 1 found something that cannot be opened without harm")
+        except Exception as fault:  # noqa: BLE001 - damage can make anything of a file; the step does not hold then
+            step.fault("", "", f"this could not be looked at: {str(fault)[:500] or repr(fault)}")
         steps.append(step)
     return Report(str(directory), steps)

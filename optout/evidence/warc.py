@@ -216,7 +216,7 @@ class SignalArchive:
 
     def _put(self, record: Record) -> None:
         self._path = self._path or self._next_path()
-        data = _gzip(record.bytes)
+        data = compressed(record)
         located = Located(self._path.name, self._size, len(data), record)
         self._buffer.append(data)
         self._size += len(data)
@@ -580,9 +580,10 @@ def _remember(memory: OrderedDict[str, Any], key: str, value: object) -> None:
         memory.popitem(last=False)
 
 
-def _gzip(data: bytes) -> bytes:
+def compressed(record: Record) -> bytes:
+    """The gzip member that a record is in a file."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS + 16)
-    return compressor.compress(data) + compressor.flush()
+    return compressor.compress(record.bytes) + compressor.flush()
 
 
 def _members(path: Path) -> Iterator[tuple[int, int, bytes] | Broken]:
