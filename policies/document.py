@@ -48,6 +48,11 @@ class Source:
     def __str__(self) -> str:
         return f"{self.kind} {self.digest[:16]}: {self.place}" if self.digest else f"{self.kind}: {self.place}"
 
+    @property
+    def whole(self) -> str:
+        """It with the whole digest, for the list of sources."""
+        return f"{self.kind}: {self.place}{f' (SHA-256 {self.digest})' if self.digest else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -63,6 +68,17 @@ class Missing:
 
     def __str__(self) -> str:
         return f"Missing: {self.ask} ({self.fact})"
+
+
+class Address(str):
+    """A value that is an address as a whole. It becomes a link only where it is http, https or mailto."""
+
+    __slots__ = ()
+
+    @property
+    def safe(self) -> bool:
+        """Whether the address may be followed."""
+        return self.lower().startswith(("https://", "http://", "mailto:"))
 
 
 Value: TypeAlias = "str | int | Missing"
@@ -149,7 +165,7 @@ class Link:
     @property
     def safe(self) -> bool:
         """Whether the address may be followed."""
-        return self.address.lower().startswith(("https://", "http://", "mailto:"))
+        return Address(self.address).safe
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from optout.errors import OptoutError
 from policies.document import (
+    Address,
     Bullets,
     Code,
     Document,
@@ -35,11 +37,14 @@ from policies.document import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 OWN_FORMS = (".oscal.json", ".croissant.json")
 """Forms of JSON that only some documents have; asking another for one is an error."""
+
+SOURCES = "Sources"
+_TOP = 2
+"""The level of the headings that a table of contents lists."""
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
 _LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=[\s=-]|\Z)")
@@ -69,12 +74,37 @@ def render(document: Document, suffix: str) -> bytes:
     return found(document)
 
 
+class Citations:
+    """The numbers under which a document's sources stand at its end, so that its text stays readable."""
+
+    def __init__(self, document: Document) -> None:
+        self.sources = document.sources
+        self._numbers = {source: number for number, source in enumerate(self.sources, start=1)}
+
+    def of(self, sources: Sequence[Source]) -> tuple[tuple[int, int], ...]:
+        """The numbers of some sources as runs, each with its first and last number."""
+        runs: list[tuple[int, int]] = []
+        for number in sorted({self._numbers[source] for source in sources}):
+            if runs and runs[-1][1] == number - 1:
+                runs[-1] = (runs[-1][0], number)
+            else:
+                runs.append((number, number))
+        return tuple(runs)
+
+    def text(self, sources: Sequence[Source]) -> str:
+        """The numbers as text: `[1, 3-5]`, or nothing where there is no source."""
+        runs = (str(first) if first == last else f"{first}-{last}" for first, last in self.of(sources))
+        return f"[{', '.join(runs)}]" if sources else ""
+
+
 def markdown(document: Document) -> bytes:
     """CommonMark with tables."""
+    cited = Citations(document)
     parts = [f"# {_md(document.title)}"]
     if document.dated:
-        parts.append(f"State: {_md(document.dated)}")
-    parts += [_MARKDOWN[type(block)](block) for block in document.blocks]
+        parts.append(f"As of {_md(document.dated)}")
+    parts += [_MARKDOWN[type(block)](block, cited) for block in document.blocks]
+    parts += _md_sources(cited)
     return ("\n\n".join(part for part in parts if part) + "\n").encode()
 
 
@@ -87,34 +117,44 @@ def _md_value(value: Value) -> str:
     return f"**{_md(value)}**" if isinstance(value, Missing) else _md(value)
 
 
-def _md_sources(sources: Sequence[Source]) -> str:
-    return f" [{'; '.join(_md(source) for source in sources)}]" if sources else ""
+def _md_cited(sources: Sequence[Source], cited: Citations) -> str:
+    return f" {cited.text(sources)}" if sources else ""
 
 
-def _md_paragraph(block: Paragraph) -> str:
-    return _md_value(block.text) + _md_sources(block.sources)
+def _md_sources(cited: Citations) -> Iterator[str]:
+    if cited.sources:
+        yield f"## {SOURCES}"
+        yield "\n".join(f"{number}. {_md(source.whole)}" for number, source in enumerate(cited.sources, start=1))
 
 
-def _md_table(block: Table) -> str:
-    lines = [f"**{_md(block.caption)}**{_md_sources(block.sources)}", ""]
+def _md_paragraph(block: Paragraph, cited: Citations) -> str:
+    return _md_value(block.text) + _md_cited(block.sources, cited)
+
+
+def _md_bullets(block: Bullets, cited: Citations) -> str:
+    return "\n".join(f"- {_md_paragraph(item, cited)}" for item in block.items)
+
+
+def _md_table(block: Table, cited: Citations) -> str:
+    lines = [f"**{_md(block.caption)}**{_md_cited(block.sources, cited)}", ""]
     lines.append("| " + " | ".join(_md(column) for column in block.columns) + " |")
     lines.append("|" + " --- |" * len(block.columns))
     lines += ["| " + " | ".join(_md_value(cell) for cell in row) + " |" for row in block.rows]
     return "\n".join(lines)
 
 
-def _md_fields(block: Fields) -> str:
+def _md_fields(block: Fields, cited: Citations) -> str:
     lines = [f"- {_md(label)}: {_md_value(value)}" for label, value in block.rows]
-    return "\n".join(lines) + _md_sources(block.sources)
+    return "\n".join(lines) + _md_cited(block.sources, cited)
 
 
-def _md_ticks(block: Ticks) -> str:
+def _md_ticks(block: Ticks, cited: Citations) -> str:
     boxes = " ".join(f"{box} {_md(option)}" for box, option in block.boxes)
     missing = f" {_md_value(block.chosen)}" if isinstance(block.chosen, Missing) else ""
-    return f"{_md(block.label)} {boxes}{missing}{_md_sources(block.sources)}"
+    return f"{_md(block.label)} {boxes}{missing}{_md_cited(block.sources, cited)}"
 
 
-def _md_code(block: Code) -> str:
+def _md_code(block: Code, _: Citations) -> str:
     """The fence is longer than any run of backticks inside, so that the text cannot end it."""
     text = "\n".join(visible(line) for line in block.text.splitlines())
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
@@ -122,21 +162,17 @@ def _md_code(block: Code) -> str:
     return f"{_md(block.caption)}\n\n{fence}\n{text}\n{fence}"
 
 
-def _md_link(block: Link) -> str:
-    return f"{_md(block.text)}: {_md(block.address)}"
-
-
-_MARKDOWN: Mapping[type[Any], Callable[[Any], str]] = {
-    Heading: lambda block: f"{'#' * block.level} {_md(block.text)}",
+_MARKDOWN: Mapping[type[Any], Callable[[Any, Citations], str]] = {
+    Heading: lambda block, _: f"{'#' * block.level} {_md(block.text)}",
     Paragraph: _md_paragraph,
-    Bullets: lambda block: "\n".join(f"- {_md_paragraph(item)}" for item in block.items),
+    Bullets: _md_bullets,
     Fields: _md_fields,
     Ticks: _md_ticks,
     Table: _md_table,
-    Link: _md_link,
+    Link: lambda block, _: f"{_md(block.text)}: {_md(block.address)}",
     Code: _md_code,
-    Figure: lambda block: f"*{_md(block.caption)}*: {_md(block.alt)}",
-    Missing: _md_value,
+    Figure: lambda block, _: f"*{_md(block.caption)}*: {_md(block.alt)}",
+    Missing: lambda block, _: _md_value(block),
 }
 
 
@@ -150,9 +186,15 @@ def html(document: Document) -> bytes:
     environment.filters["lines"] = lambda text: "\n".join(visible(line) for line in text.splitlines())
     environment.filters["drawn"] = Markup  # a figure's SVG is our own, see `policies.document.Figure`
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    environment.tests["choice"] = lambda value: isinstance(value, StrEnum)
+    environment.tests["address"] = lambda value: isinstance(value, Address) and value.safe
     template = environment.get_template("document.html")
-    blocks = [(type(block).__name__, block) for block in document.blocks]
-    return template.render(document=document, blocks=blocks).encode()
+    blocks = [(type(block).__name__, block, f"part-{number}") for number, block in enumerate(document.blocks, start=1)]
+    heads = ((block, place) for _, block, place in blocks if isinstance(block, Heading))
+    contents = [(head.text, place) for head, place in heads if head.level == _TOP]
+    return template.render(
+        document=document, blocks=blocks, contents=contents, cited=Citations(document), title_of_sources=SOURCES
+    ).encode()
 
 
 def json_text(document: Document) -> bytes:
