@@ -1,8 +1,8 @@
 """The register of complaints: an SQLite file, and a log in which every step stands.
 
-A step is logged before it is registered. Its row in the log holds no personal data: it commits to the step by SHA-256
-over a salt and the step's canonical form. `Register.holds` checks each step against its row, so a register that was
-changed afterwards shows, and a person's data can still be erased from the register.
+A step is registered first, then logged, and then its number in the log is noted. Whoever is interrupted in between
+leaves a step without a number; `settle` finds it in the log or logs it, so that none is lost and none stands there
+twice. `holds` checks each step against its row.
 """
 
 from __future__ import annotations
@@ -11,36 +11,27 @@ import json
 import secrets
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
-from optout.evidence.canonical import JSON, encode
-from optout.evidence.ledger import EvidenceLog
-from optout.evidence.rows import microseconds
+from optout.errors import EvidenceError
+from policies.complaint_log import Entry, StepLog, said_text
+from policies.complaint_record import PENDING, Record, Step, check, complaint_of, follow, form_text, joined
 from policies.complaint_search import DATASET, LOG, Hit
-from policies.complaints import (
-    OPEN,
-    RESERVING,
-    STEPS,
-    Complaint,
-    ComplaintError,
-    Ground,
-    Role,
-    State,
-    Subject,
-    subject,
-)
+from policies.complaints import OPEN, RESERVING, ComplaintError, State, Subject, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TypeAlias
 
-    from policies.complaint_search import Looked
+    from policies.complaint_record import Decision
+    from policies.complaint_removal import Removal
+    from policies.complaints import Complaint
 
-NODE, KIND = "complaints", "complaint"
+    Files: TypeAlias = Callable[[Iterable[Hit]], Iterable[Mapping[str, Any]]]
 
+_MEND = "mend the disk; the next `optout complaint` command logs it"
 _TABLES = """
 create table if not exists complaint(
   number integer primary key, received text not null, due text not null, state text not null, source text unique,
@@ -54,74 +45,6 @@ create table if not exists hit(
   kept integer not null) strict;
 create index if not exists hit_number on hit(number);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the handling.
-
-    Attributes:
-        at: when.
-        what: the state that it led to, or `searched`, `answered`.
-        seq: its row in the register's log.
-        said: who did it, on what ground, why, and what was found.
-    """
-
-    at: datetime
-    what: str
-    seq: int
-    said: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A complaint in the register.
-
-    Attributes:
-        number: its number.
-        received: when it came.
-        due: when an answer is due.
-        state: where it stands.
-        complaint: what it says.
-        steps: what was done, in order.
-        found: hits in logs, hits in datasets, and how many of both were kept.
-    """
-
-    number: int
-    received: datetime
-    due: datetime
-    state: State
-    complaint: Complaint
-    steps: tuple[Step, ...]
-    found: tuple[int, int, int]
-
-    @property
-    def searched(self) -> bool:
-        """Whether anything was looked through."""
-        return any(step.what == "searched" for step in self.steps)
-
-    def overdue(self, now: datetime) -> bool:
-        """Whether nobody has decided in time."""
-        return self.state in OPEN and now > self.due
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is decided about a complaint.
-
-    Attributes:
-        state: what it leads to.
-        by: who decides.
-        reason: why, in a sentence that the complainant may read.
-        ground: for a rejection.
-        same_as: the number of the complaint that it repeats.
-    """
-
-    state: State
-    by: str
-    reason: str
-    ground: Ground | None = None
-    same_as: int | None = None
 
 
 class Register:
@@ -145,6 +68,8 @@ class Register:
             directory.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
             self._db.executescript(_TABLES)
+            self._log = StepLog(directory / "evidence")
+            self._fresh: set[int] = set()
         except (OSError, sqlite3.Error) as error:
             raise ComplaintError(f"{path} cannot be opened as a register", place=str(error)) from error
 
@@ -152,19 +77,19 @@ class Register:
         """Take a complaint in; give its number, and whether it is new. The same file again is the same complaint.
 
         Raises:
-            EvidenceError: the step cannot be logged; nothing is registered.
+            EvidenceError: the step cannot be logged now; it is registered, and `settle` will log it.
         """
-        with self._turn():
+        with self._change(now):
             known = self._db.execute("select number from complaint where source = ?", [complaint.source]).fetchone()
             if known:
                 return int(known[0]), False
             due = now + timedelta(days=answer_days)
             cursor = self._db.execute(
                 "insert into complaint(received, due, state, source, form) values (?, ?, ?, ?, ?)",
-                [now.isoformat(), due.isoformat(), State.RECEIVED, complaint.source, _form(complaint)],
+                [now.isoformat(), due.isoformat(), State.RECEIVED, complaint.source, form_text(complaint)],
             )
             number = int(cursor.lastrowid or 0)
-            self._step(number, State.RECEIVED, now, {"form": json.loads(_form(complaint)), "due": due.isoformat()})
+            self._step(number, State.RECEIVED, now, {"form": json.loads(form_text(complaint)), "due": due.isoformat()})
         return number, True
 
     def answer(self, number: int, more: Complaint, now: datetime) -> None:
@@ -172,72 +97,100 @@ class Register:
 
         Raises:
             ComplaintError: there is no such complaint, or it is decided.
+            EvidenceError: as `add`.
         """
-        with self._turn():
+        with self._change(now):
             record = self.record(number)
+            if any(step.what == "answered" and step.said["source"] == more.source for step in record.steps):
+                return
             if record.state not in OPEN:
                 raise ComplaintError(f"complaint {number} is {record.state}", mend="add a new complaint")
-            form = _form(_joined(record.complaint, more))
+            form = form_text(joined(record.complaint, more))
             self._db.execute("update complaint set form = ?, state = ? where number = ?",
                              [form, State.RECEIVED, number])  # fmt: skip
             self._step(number, "answered", now, {"form": json.loads(form), "source": more.source})
 
-    def found(self, number: int, hits: Iterable[Hit], places: Sequence[str], now: datetime) -> None:
+    def found(
+        self, number: int, hits: Iterable[Hit], places: Sequence[str], now: datetime, files: Files | None = None
+    ) -> None:
         """Remember what a search has found; it takes the place of what earlier searches found.
 
         Args:
             number: the complaint.
-            hits: what was found.
+            hits: what was found; they may be many, and are gathered before other processes have to wait.
             places: what was searched.
             now: the time.
+            files: tells of the hits in which files kept copies are.
+
+        Raises:
+            EvidenceError: as `add`, or a log that is searched is damaged.
         """
-        with self._turn():
-            self.record(number)
+        if self.record(number).state is State.REMOVED:
+            mend = "`optout complaint report` reports on logs at any time"
+            raise ComplaintError(f"complaint {number} is removed, and what was found of it stands", mend=mend)
+        self._gather(number, hits)
+        said: dict[str, Any] = {"places": list(places)}
+        if files is not None:
+            said["kept_files"] = list(files(self._hits("incoming", number)))
+        with self._change(now):
             self._db.execute("delete from hit where number = ?", [number])
+            self._db.execute("insert into hit select * from incoming order by rowid")
+            logged, rows, kept = self._counts(number)
+            self._step(number, "searched", now, {**said, "log_rows": logged, "dataset_rows": rows, "kept": kept})
+
+    def _gather(self, number: int, hits: Iterable[Hit]) -> None:
+        """Put hits into a table that only this process sees."""
+        self._db.execute("create temp table if not exists incoming as select * from hit where false")
+        self._db.execute("delete from incoming")
+        self._db.execute("begin")
+        try:
             self._db.executemany(
-                "insert into hit values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into incoming values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 ((number, *hit.subject, hit.place, hit.source, hit.item, hit.url, hit.effect, hit.reason, int(hit.kept))
                  for hit in hits),
             )  # fmt: skip
-            logged, rows, kept = self._counts(number)
-            self._step(number, "searched", now,
-                       {"places": list(places), "log_rows": logged, "dataset_rows": rows, "kept": kept})  # fmt: skip
+        finally:
+            self._db.execute("commit")
 
     def decide(self, number: int, decision: Decision, now: datetime) -> None:
-        """Uphold, reject, or ask for more.
+        """Uphold, reject, or ask for more. The same decision again changes nothing.
 
         Raises:
             ComplaintError: the decision cannot follow, or lacks what it needs.
+            EvidenceError: as `add`.
         """
-        with self._turn():
+        said = {"by": decision.by, "reason": decision.reason}
+        if decision.ground:
+            said["ground"] = str(decision.ground)
+        if decision.same_as is not None:
+            said["same_as"] = str(decision.same_as)
+        with self._change(now):
             record = self.record(number)
-            _check(record, decision, self)
-            said = {"by": decision.by, "reason": decision.reason}
-            if decision.ground:
-                said["ground"] = str(decision.ground)
-            if decision.same_as is not None:
-                said["same_as"] = str(decision.same_as)
-            self._move(number, decision.state, now, said)
+            if not _repeated(record, decision.state, said):
+                check(record, decision, self.record)
+                self._move(number, decision.state, now, said)
 
-    def remove(self, number: int, by: str, looked: Looked, now: datetime) -> None:
+    def remove(self, number: int, by: str, removal: Removal, now: datetime) -> None:
         """Note that what was complained of is gone, with what was looked through to know it.
 
         Raises:
             ComplaintError: something is left, nothing was looked through, or the complaint is not upheld.
+            EvidenceError: as `add`.
+        """
+        with self._change(now):
+            record = self.record(number)
+            follow(record, State.REMOVED)
+            removal.check(number)
+            self._move(number, State.REMOVED, now, {"by": by, **removal.said})
+
+    def settle(self, now: datetime) -> None:
+        """Log the steps that an interrupted process has left unlogged.
+
+        Raises:
+            EvidenceError: the disk refuses, or the log is damaged.
         """
         with self._turn():
-            record = self.record(number)
-            _follow(record, State.REMOVED)
-            if not looked.files:
-                raise ComplaintError("nothing was looked through", mend="name --evidence DIR or --audit OUT")
-            if looked.left:
-                first = looked.left[0]
-                raise ComplaintError(
-                    f"{len(looked.left):,} items of complaint {number} are still there",
-                    place=f"{first.source}, {first.url[:200]}", mend="remove them, then prove it again",
-                )  # fmt: skip
-            files = [{"file": name, "sha256": digest, "items": count} for name, digest, count in looked.files]
-            self._move(number, State.REMOVED, now, {"by": by, "looked_through": files, "left": 0})
+            self._log_pending(now)
 
     def record(self, number: int) -> Record:
         """A complaint.
@@ -259,7 +212,10 @@ class Register:
 
     def hits(self, number: int) -> Iterator[Hit]:
         """What the newest search has found."""
-        cursor = self._db.execute("select * from hit where number = ? order by rowid", [number])
+        yield from self._hits("hit", number)
+
+    def _hits(self, table: str, number: int) -> Iterator[Hit]:
+        cursor = self._db.execute(f"select * from {table} where number = ? order by rowid", [number])  # noqa: S608 - our own tables
         for _, kind, text, place, source, item, url, effect, reason, kept in cursor:
             yield Hit(Subject(kind, text), place, source, item, url, effect, reason, bool(kept))
 
@@ -274,13 +230,25 @@ class Register:
                 yield record, tuple(dict.fromkeys([*filter(None, own), *posts]))
 
     def holds(self, number: int) -> bool:
-        """Whether every step of a complaint is the one that the log has."""
-        logged = self._logged()
-        steps = self._db.execute("select at, what, seq, salt, said from step where number = ?", [number]).fetchall()
-        return bool(steps) and all(
-            logged.get(seq) == _commitment(salt, number, at, what, json.loads(said))
-            for at, what, seq, salt, said in steps
-        )
+        """Whether every step of a complaint is the one that the log has.
+
+        Raises:
+            EvidenceError: the log is damaged.
+        """
+        return self._log.holds(entry for _, entry in self._entries("number = ?", number))
+
+    def entry(self, number: int, what: str) -> Entry | None:
+        """The newest step of a kind, as the log commits to it; None where there is none."""
+        found = [entry for _, entry in self._entries("number = ?", number) if entry.what == what]
+        return found[-1] if found else None
+
+    def prove(self, seq: int) -> dict[str, Any]:
+        """The bundle that proves a step's row in the log.
+
+        Raises:
+            EvidenceError: the log does not have it.
+        """
+        return self._log.prove(seq)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -295,8 +263,17 @@ class Register:
         self.close()
 
     @contextmanager
+    def _change(self, now: datetime) -> Iterator[None]:
+        """One change, all of it or nothing; then its step is logged."""
+        self._fresh.clear()
+        with self._turn():
+            yield
+        with self._turn():
+            self._log_pending(now)
+
+    @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One change: all of it or nothing."""
+        """One transaction; other processes wait."""
         try:
             self._db.execute("begin immediate")
             yield
@@ -313,31 +290,32 @@ class Register:
         self._step(number, state, now, said)
 
     def _step(self, number: int, to: str, now: datetime, said: Mapping[str, Any]) -> None:
-        """Log a step, then register it."""
-        salt, at, what = secrets.token_bytes(16), now.isoformat(), str(to)
-        commitment = _commitment(salt, number, at, what, said)
-        log = EvidenceLog(self.directory / "evidence", node=NODE, now=now)
-        row: dict[str, JSON] = {
-            "v": 1,
-            "kind": KIND,
-            "t": microseconds(now),
-            "complaint": number,
-            "step": what,
-            "said_c": commitment,
-        }
+        """Register a step; the log gets it when the change is durable."""
+        values = [number, now.isoformat(), str(to), PENDING, secrets.token_bytes(16), said_text(said)]
+        cursor = self._db.execute("insert into step values (?, ?, ?, ?, ?, ?)", values)
+        self._fresh.add(int(cursor.lastrowid or 0))
+
+    def _log_pending(self, now: datetime) -> None:
+        """Log what has no number yet; only for steps of this very change nobody can have tried before."""
+        waiting = list(self._entries("seq = ?", PENDING))
+        if not waiting:
+            return
+        tried = {place for place, _ in waiting} - self._fresh
+        self._fresh.clear()
+        (highest,) = self._db.execute("select coalesce(max(seq), -1) from step").fetchone()
         try:
-            seq = log.add(row)
-        finally:
-            log.close(now)
-        self._db.execute("insert into step values (?, ?, ?, ?, ?, ?)",
-                         [number, at, what, seq, salt, json.dumps(said, sort_keys=True)])  # fmt: skip
+            numbers = self._log.take([entry for _, entry in waiting], now,
+                                     after=int(highest) if tried else None)  # fmt: skip
+        except OSError as error:
+            raise EvidenceError("the step is registered but not logged", place=str(error), mend=_MEND) from error
+        places = [(seq, place) for seq, (place, _) in zip(numbers, waiting, strict=True)]
+        self._db.executemany("update step set seq = ? where rowid = ?", places)
 
-    def _logged(self) -> Mapping[int, str]:
-        from optout.evidence import segment  # noqa: PLC0415 - PyArrow is slow to load
-
-        folder = self.directory / "evidence" / "segments"
-        rows = [row for path in sorted(folder.glob("*.parquet")) for row in segment.rows_of(segment.read(path))]
-        return {row["seq"]: row.get("said_c", "") for row in rows}
+    def _entries(self, where: str, value: int) -> Iterator[tuple[int, Entry]]:
+        """Steps as the log commits to them, in order, each with its place in the table."""
+        select = f"select rowid, number, at, what, salt, said, seq from step where {where} order by rowid"  # noqa: S608 - our own conditions
+        for place, *columns in self._db.execute(select, [value]).fetchall():
+            yield place, Entry(*columns)
 
     def _record(self, row: Sequence[Any]) -> Record:
         number, received, due, state, form = row
@@ -345,7 +323,7 @@ class Register:
             "select at, what, seq, said from step where number = ? order by rowid", [number]
         ).fetchall()
         return Record(
-            number, datetime.fromisoformat(received), datetime.fromisoformat(due), State(state), _complaint(form),
+            number, datetime.fromisoformat(received), datetime.fromisoformat(due), State(state), complaint_of(form),
             tuple(Step(datetime.fromisoformat(at), what, seq, json.loads(said)) for at, what, seq, said in steps),
             self._counts(number),
         )  # fmt: skip
@@ -359,75 +337,7 @@ class Register:
         return int(logged), int(rows), int(kept)
 
 
-def _commitment(salt: bytes, number: int, at: str, what: str, said: Mapping[str, Any]) -> str:
-    step: dict[str, JSON] = {"number": number, "at": at, "what": what, "said": json.dumps(said, sort_keys=True)}
-    return sha256(salt + encode(step)).hexdigest()
-
-
-def _follow(record: Record, state: State) -> None:
-    if state not in STEPS[record.state]:
-        after = ", ".join(sorted(STEPS[record.state])) or "nothing"
-        raise ComplaintError(f"complaint {record.number} is {record.state}", mend=f"what may follow: {after}")
-
-
-def _check(record: Record, decision: Decision, register: Register) -> None:
-    _follow(record, decision.state)
-    if decision.state is State.REMOVED:
-        raise ComplaintError("a removal is proven, not decided", mend="name what to look through")
-    if not decision.by.strip() or not decision.reason.strip():
-        raise ComplaintError("a decision needs a name and a reason", mend="write --by NAME --reason TEXT")
-    if (decision.state is State.REJECTED) != (decision.ground is not None):
-        raise ComplaintError("a rejection, and nothing else, has a ground", mend=f"one of {', '.join(Ground)}")
-    if decision.state is State.UPHELD and not record.complaint.subjects:
-        mend = "ask for addresses, and add the answer with --answers"
-        raise ComplaintError(f"complaint {record.number} names nothing that could be reserved", mend=mend)
-    if decision.ground is Ground.NOT_USED and (not record.searched or record.found[2]):
-        mend = "search first, and reject on this ground only where nothing was kept"
-        raise ComplaintError(f"nothing shows that the works of complaint {record.number} were not used", mend=mend)
-    if (decision.ground is Ground.IDENTICAL) != (decision.same_as is not None):
-        raise ComplaintError("an identical complaint names the one it repeats, and no other does", mend="--same-as N")
-    if decision.same_as is not None:
-        _check_same(record, register.record(decision.same_as))
-
-
-def _check_same(record: Record, earlier: Record) -> None:
-    """Measure 1.5 frees nobody from answering what somebody else, or somebody about something else, has asked."""
-    new, old = record.complaint, earlier.complaint
-    whom = {text.casefold() for text in (old.contact, old.represents) if text}
-    same_person = bool(whom & {text.casefold() for text in (new.contact, new.represents) if text})
-    covered = set(new.subjects) <= set(old.subjects)
-    if earlier.number >= record.number or earlier.state in OPEN or not same_person or not covered:
-        raise ComplaintError(
-            f"complaint {record.number} does not repeat complaint {earlier.number}",
-            mend="that one must be earlier, decided, from the same person and about everything that this one names",
-        )
-
-
-def _joined(old: Complaint, more: Complaint) -> Complaint:
-    """What was said first stays; what was missing is filled in, and works and subjects come together."""
-    return replace(
-        old, name=old.name or more.name, contact=old.contact or more.contact, role=old.role or more.role,
-        represents=old.represents or more.represents, works=tuple(dict.fromkeys([*old.works, *more.works])),
-        claim="\n\n".join(filter(None, (old.claim, more.claim))),
-        subjects=tuple(dict.fromkeys([*old.subjects, *more.subjects])),
-        unread=tuple(dict.fromkeys([*old.unread, *more.unread])),
-    )  # fmt: skip
-
-
-def _form(complaint: Complaint) -> str:
-    return json.dumps({
-        "name": complaint.name, "contact": complaint.contact, "role": complaint.role or "",
-        "represents": complaint.represents, "works": complaint.works, "claim": complaint.claim,
-        "subjects": [list(subject) for subject in complaint.subjects], "unread": complaint.unread,
-        "source": complaint.source,
-    }, sort_keys=True)  # fmt: skip
-
-
-def _complaint(form: str) -> Complaint:
-    said = json.loads(form)
-    return Complaint(
-        name=said["name"], contact=said["contact"], role=Role(said["role"]) if said["role"] else None,
-        represents=said["represents"], works=tuple(said["works"]), claim=said["claim"],
-        subjects=tuple(Subject(*subject) for subject in said["subjects"]), unread=tuple(said["unread"]),
-        source=said["source"],
-    )  # fmt: skip
+def _repeated(record: Record, state: State, said: Mapping[str, Any]) -> bool:
+    """Whether the last that was done is just this, as when a command is run again that was interrupted."""
+    last = [step for step in record.steps if step.what != "searched"][-1:]
+    return record.state is state and bool(last) and last[0].what == state and dict(last[0].said) == dict(said)

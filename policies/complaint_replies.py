@@ -5,16 +5,16 @@ A draft says only what the register holds; a person reads and sends it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from policies.complaint_removal import removal_line
 from policies.complaints import Ground, State
 from policies.document import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from policies.complaint_register import Record, Step
+    from policies.complaint_record import Record, Step
     from policies.complaint_search import Hit
 
 _GROUNDS = {
@@ -41,7 +41,7 @@ def _received(record: Record) -> Iterator[str]:
 
 def _asked(record: Record) -> Iterator[str]:
     yield "before we can decide about your complaint we need to know more."
-    yield f"Reason: {_last(record).said['reason']}"
+    yield f"Reason: {visible(_last(record).said['reason'])}"
     yield from _questions(record)
 
 
@@ -58,7 +58,7 @@ def _questions(record: Record) -> Iterator[str]:
 
 def _upheld(record: Record) -> Iterator[str]:
     yield "we uphold your complaint."
-    yield f"Reason: {_last(record).said['reason']}"
+    yield f"Reason: {visible(_last(record).said['reason'])}"
     yield from _findings(record)
     yield ""
     yield "It is on our list of reservations, which crawls and audits follow that use the list:"
@@ -81,7 +81,7 @@ def _rejected(record: Record) -> Iterator[str]:
     yield from filter(None, [_GROUNDS[Ground(said["ground"])]])
     if "same_as" in said:
         yield f"That was complaint no. {said['same_as']}."
-    yield f"Reason: {said['reason']}"
+    yield f"Reason: {visible(said['reason'])}"
     yield from _findings(record)
     yield ""
     yield "If you can show that this is wrong, please write to us again."
@@ -89,10 +89,16 @@ def _rejected(record: Record) -> Iterator[str]:
 
 def _removed(record: Record) -> Iterator[str]:
     said = _last(record).said
-    yield "what you complained of has been removed from the files below. We looked through all of them afterwards"
-    yield "and found nothing of it."
-    for file in said["looked_through"]:
-        yield f"- {visible(file['file'], 300)} ({file['items']:,} items, SHA-256 {file['sha256']})"
+    yield "what you complained of is no longer in what we keep."
+    if said["looked_through"]:
+        yield "We looked through all of the files below afterwards, and found nothing of it:"
+        for file in said["looked_through"]:
+            yield f"- {visible(file['file'], 300)} ({file['items']:,} items, SHA-256 {file['sha256']})"
+    if said.get("declared_deleted"):
+        yield "These have been deleted as a whole, as we declare:"
+        yield from (f"- {visible(name, 300)}" for name in said["declared_deleted"])
+    gone = said["gone"]
+    yield f"Copies that had been found before: {gone['items']:,} (SHA-256 of their list: {gone['sha256']})."
     yield "Models that were trained before are not changed by this."
 
 
@@ -131,14 +137,8 @@ def opt_outs(reserved: Sequence[tuple[Record, Sequence[str]]], issuer: str) -> s
 
 
 def removals(record: Record, hits: Iterable[Hit]) -> Iterator[str]:
-    """What is to be removed, as JSON lines: rows of logs are the proof of what was done and stay."""
-    for hit in hits:
-        if hit.kept:
-            said = {
-                "complaint": record.number, "place": hit.place, "source": hit.source, "item": hit.item, "url": hit.url,
-                "subject": list(hit.subject),
-            }  # fmt: skip
-            yield json.dumps(said, sort_keys=True) + "\n"
+    """What is to be removed, as JSON lines."""
+    yield from (removal_line(record.number, hit) for hit in hits if hit.kept)
 
 
 def _upheld_on(record: Record) -> str:

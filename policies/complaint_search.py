@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-from fastwarc.warc import ArchiveIterator, WarcRecordType
+import pyarrow as pa
 
 from optout.errors import MalformedUrl
 from optout.evidence.layout import find, read_description
@@ -18,15 +15,20 @@ from optout.syntax.list_index import host_keys, url_keys
 from optout.syntax.listing import Match
 from optout.urls import match_target, origin_of
 from policies.complaints import SEPARATORS, ComplaintError
+from policies.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import duckdb
+
     from policies.complaints import Subject
 
 LOG, DATASET, PAGE = "log", "dataset", "page"
 
+_OF_POST = " or contains(url, '%') or list_bool_or(list_transform(?::varchar[], lambda post: contains(url, post)))"
+"""An identifier may stand in a URL with some of its characters encoded."""
 _CONTENT = """json_extract_string("fetch", '$.sha256')"""
 
 
@@ -83,9 +85,25 @@ class Finder:
         found = (subject for kind, key in keys for subject in self._by[kind].get(key, ()))
         return next((subject for subject in found if subject.covers(url)), None)
 
+    @property
+    def posts(self) -> frozenset[str]:
+        """The identifiers of posts that are meant."""
+        return frozenset(self._by["post"])
+
     def may_hold(self, host: str) -> bool:
         """Whether some URL of a host could be meant; never False where one is."""
-        if self._by["post"] or host.count(":") > 1:
+        return bool(self._by["post"]) or self.names_host(host)
+
+    def may_name(self, origin: str) -> bool:
+        """Whether a domain, host or URL that is meant could be of an origin; posts do not count."""
+        try:
+            return self.names_host(origin_of(origin).host)
+        except MalformedUrl:
+            return False
+
+    def names_host(self, host: str) -> bool:
+        """Whether a domain, host or URL that is meant could be of a host."""
+        if host.count(":") > 1:
             return True
         above = host_keys(host)
         sites = {entry.partition("/")[0].partition("?")[0].partition(":")[0] for entry in self._by[Match.URL]}
@@ -120,7 +138,7 @@ def search(subjects: Sequence[Subject], crawls: Sequence[Path], audits: Sequence
                 addresses[hit.url] = hit.subject
             yield hit
     for directory in audits:
-        yield from _in_audit(finder, addresses, directory)
+        yield from in_audit(finder, addresses, directory)
 
 
 def _in_log(finder: Finder, directory: Path) -> Iterator[Hit]:
@@ -160,16 +178,27 @@ def _listed(texts: Iterable[str]) -> str:
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
-def _in_audit(finder: Finder, addresses: dict[str, Subject], directory: Path) -> Iterator[Hit]:
-    paths = _shards(directory)
-    with duckdb.connect() as connection:
-        origins = connection.execute("select distinct origin from read_parquet(?) where origin is not null", [paths])
-        wanted = {text for (text,) in origins.fetchall() if finder.may_hold(origin_of(text).host)}
-        wanted |= {origin_of(url).text for url in addresses}
+def in_audit(finder: Finder, addresses: dict[str, Subject], directory: Path) -> Iterator[Hit]:
+    """The rows of an audited dataset that are meant, by file and row; of origins only the meant ones are remembered.
+
+    Args:
+        finder: knows the subjects.
+        addresses: where content that is meant was seen, and the subject that means it.
+        directory: the audit.
+
+    Raises:
+        ComplaintError: there is no audit.
+    """
+    shards = _shards(directory)
+    with spilling() as connection:
+        connection.read_parquet(shards, union_by_name=True).create_view("decided")
+        wanted = [*_wanted(connection, finder), *(origin_of(url).text for url in addresses)]
+        connection.register("wanted", pa.table({"origin": pa.array(wanted, pa.string())}))
+        posts = sorted(finder.posts)
         cursor = connection.execute(
-            "select file, row, url, effect, reason, kept from read_parquet(?) where list_contains(?, origin) "
-            "order by file, row",
-            [paths, sorted(wanted)],
+            "select file, row, url, effect, reason, kept from decided where url is not null "  # noqa: S608 - our own conditions, values are bound
+            f"and (origin in (select origin from wanted){_OF_POST if posts else ''}) order by file, row",
+            [posts] if posts else [],
         )
         while rows := cursor.fetchmany(10_000):
             for file, row, url, effect, reason, kept in rows:
@@ -178,78 +207,17 @@ def _in_audit(finder: Finder, addresses: dict[str, Subject], directory: Path) ->
                     yield Hit(found, DATASET, directory.name, f"{file} {row}", url, effect, reason, bool(kept))
 
 
+def _wanted(connection: duckdb.DuckDBPyConnection, finder: Finder) -> list[str]:
+    """The origins of an audit whose rows have to be looked at."""
+    connection.execute("select distinct origin from decided where origin is not null")
+    found: list[str] = []
+    while rows := connection.fetchmany(10_000):
+        found += (text for (text,) in rows if finder.may_name(text))
+    return found
+
+
 def _shards(directory: Path) -> list[str]:
     paths = [str(path) for path in sorted((directory / "decisions").glob("*.parquet"))]
     if not paths:
         raise ComplaintError(f"{directory} holds no audit", mend="name the directory that was its --out")
     return paths
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What was looked through for what should be gone.
-
-    Attributes:
-        files: name, SHA-256 and items of every file.
-        left: what is still there.
-    """
-
-    files: tuple[tuple[str, str, int], ...]
-    left: tuple[Hit, ...]
-
-
-def look_for_rest(subjects: Sequence[Subject], crawls: Sequence[Path], audits: Sequence[Path]) -> Looked:
-    """Read every kept page and every kept row of a dataset, and tell what of the subjects is among them.
-
-    Args:
-        subjects: what should be gone.
-        crawls: crawl directories; every WARC file in their `pages/` is read, whatever an index says.
-        audits: audits that were run after the removal; their decision shards are read.
-
-    Raises:
-        ComplaintError: a directory holds neither pages nor an audit, or an archive cannot be read to its end.
-    """
-    finder = Finder(subjects)
-    files: list[tuple[str, str, int]] = []
-    left: list[Hit] = []
-    for directory in crawls:
-        for path in _archives(directory):
-            data = path.read_bytes()
-            count, found = _pages(finder, path.name, data)
-            files.append((f"{directory.name}/pages/{path.name}", sha256(data).hexdigest(), count))
-            left += found
-    for directory in audits:
-        left += [hit for hit in _in_audit(finder, {}, directory) if hit.kept]
-        files += [_shard(directory, shard) for shard in _shards(directory)]
-    return Looked(tuple(files), tuple(left))
-
-
-def _shard(directory: Path, shard: str) -> tuple[str, str, int]:
-    with duckdb.connect() as connection:
-        (count,) = connection.execute("select count(*) from read_parquet(?)", [shard]).fetchall()[0]
-    path = directory / "decisions" / shard.rpartition("/")[2]
-    return f"{directory.name}/decisions/{path.name}", sha256(path.read_bytes()).hexdigest(), int(count)
-
-
-def _archives(directory: Path) -> list[Path]:
-    folder = directory / "pages"
-    if not folder.is_dir():
-        raise ComplaintError(f"{directory} holds no pages", mend="name the directory that was the crawl's --out")
-    return sorted([*folder.glob("*.warc.gz"), *folder.glob("*.warc")])
-
-
-def _pages(finder: Finder, name: str, data: bytes) -> tuple[int, list[Hit]]:
-    found: list[Hit] = []
-    count = 0
-    try:
-        for record in ArchiveIterator(io.BytesIO(data), record_types=WarcRecordType.response, parse_http=True):
-            count += 1
-            url = record.headers.get("WARC-Target-URI") or ""
-            meant = finder.of_url(url)
-            if meant is None and finder.digests:
-                meant = finder.of_digest(sha256(record.reader.read()).hexdigest())
-            if meant is not None:
-                found.append(Hit(meant, PAGE, name, record.record_id or "", url, kept=True))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ComplaintError(f"{name} cannot be read", place=str(error), mend="restore it, or remove it") from error
-    return count, found

@@ -14,19 +14,22 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evidence_samples import NOW, later, small
+from evidence_samples import NOW, ORIGIN, later, small
 
 from optout.acquisition import list_forms
 from optout.acquisition.list_import import Source, import_list
 from optout.cli import main
+from optout.errors import EvidenceError
 from optout.evidence.ledger import EvidenceLog
 from optout.evidence.report import Outcome
 from optout.evidence.verify import verify
 from optout.syntax.listing import Kind
 from policies import complaints
-from policies.complaint_register import Decision, Register
+from policies.complaint_record import Decision
+from policies.complaint_register import Register
+from policies.complaint_removal import look_again
 from policies.complaint_replies import draft, opt_outs, removals
-from policies.complaint_search import Hit, look_for_rest, search
+from policies.complaint_search import Hit, search
 from policies.complaints import Complaint, ComplaintError, Ground, Role, State, Subject, form_of, mail_of, subject
 
 DIGEST = sha256(b"a picture").hexdigest()
@@ -62,6 +65,11 @@ def register(tmp_path):
         yield made
 
 
+def looked(register, crawls=(), audits=(), deleted=()):
+    """What of the first complaint is left."""
+    return look_again(register.record(1), register.hits(1), crawls, audits, deleted)
+
+
 @pytest.fixture
 def crawl(tmp_path):
     """A log with decisions on site-1 to site-4, and one page of social.example that was kept."""
@@ -91,16 +99,21 @@ def pages(directory, *captures: tuple[str, bytes]):
 
 
 def audit(directory, *rows: tuple[str, bool]):
-    """An audit's decisions."""
-    (directory / "decisions").mkdir(parents=True)
-    urls = [url for url, _ in rows]
-    table = pa.table({
+    """What an audit writes: decisions, the rows that are kept, and the manifest with the digests of both."""
+    urls, kept = [url for url, _ in rows], [kept for _, kept in rows]
+    decisions = pa.table({
         "file": ["part.parquet"] * len(rows), "row": list(range(len(rows))), "url": urls,
         "origin": ["/".join(url.split("/")[:3]) for url in urls],
-        "effect": ["permit" if kept else "deny" for _, kept in rows], "reason": ["silence"] * len(rows),
-        "kept": [kept for _, kept in rows],
+        "effect": ["permit" if one else "deny" for one in kept], "reason": ["silence"] * len(rows), "kept": kept,
     })  # fmt: skip
-    pq.write_table(table, directory / "decisions" / "part.parquet")
+    tables = {"decisions/part.parquet.parquet": decisions, "kept/part.parquet": pa.table({"url": urls}).filter(kept)}
+    for name, table in tables.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, directory / name)
+    outputs = {name: sha256((directory / name).read_bytes()).hexdigest() for name in tables}
+    said = {"file": "part.parquet", "rows": len(rows), "kept": sum(kept), "outputs": outputs}
+    (directory / "shards").mkdir(exist_ok=True)
+    (directory / "shards" / "part.parquet.json").write_text(json.dumps(said))
     return directory
 
 
@@ -270,14 +283,18 @@ class TestRegister:
         register.decide(number, upheld(), NOW)
         assert not register.record(number).overdue(NOW + timedelta(days=31))
 
-    def test_a_step_that_cannot_be_logged_is_not_registered(self, register, monkeypatch):
+    def test_a_step_that_cannot_be_logged_now_is_logged_later_and_once(self, register, monkeypatch):
         def refuse(*_):
             raise OSError("disk full")
 
-        monkeypatch.setattr("policies.complaint_register.EvidenceLog.add", refuse)
-        with pytest.raises(OSError, match="disk full"):
-            register.add(complaint("a.example"), NOW, 30)
-        assert not list(register.records())
+        with monkeypatch.context() as broken:
+            broken.setattr("policies.complaint_log.EvidenceLog.add", refuse)
+            with pytest.raises(EvidenceError, match="registered but not logged"):
+                register.add(complaint("a.example"), NOW, 30)
+        assert not register.holds(1)
+        assert register.add(complaint("a.example"), later(60), 30) == (1, False)
+        assert register.holds(1)
+        assert [step.seq for step in register.record(1).steps] == [0]
 
     def test_an_answer_fills_in_what_was_missing(self, register):
         number, _ = register.add(Complaint(name="Ada", claim="It was copied.", source="1"), NOW, 30)
@@ -387,33 +404,51 @@ class TestConsequences:
         number, _ = register.add(complaint("site-1.example"), NOW, 30)
         register.decide(number, upheld(), NOW)
         crawl = pages(tmp_path / "c", ("https://www.site-1.example/x", b"text"), ("https://site-2.example/", b"other"))
-        looked = look_for_rest(register.record(number).complaint.subjects, [crawl], [])
         with pytest.raises(ComplaintError, match="still there"):
-            register.remove(number, "Bo", looked, NOW)
+            register.remove(number, "Bo", looked(register, [crawl]), NOW)
         pages(tmp_path / "c", ("https://site-2.example/", b"other"))
-        looked = look_for_rest(register.record(number).complaint.subjects, [crawl], [])
-        register.remove(number, "Bo", looked, NOW)
+        register.remove(number, "Bo", looked(register, [crawl]), NOW)
         record = register.record(number)
         assert record.state is State.REMOVED
         assert record.steps[-1].said["looked_through"][0]["items"] == 1
         assert register.holds(number)
 
-    def test_content_is_found_under_another_address(self, tmp_path):
+    def test_content_is_found_under_another_address(self, register, tmp_path):
+        register.add(complaint(DIGEST), NOW, 30)
         crawl = pages(tmp_path / "c", ("https://mirror.example/x", b"a picture"))
-        (hit,) = look_for_rest([Subject("content", DIGEST)], [crawl], []).left
-        assert hit.url == "https://mirror.example/x"
+        assert looked(register, [crawl]).first.url == "https://mirror.example/x"
 
     @pytest.mark.parametrize("kept", [True, False])
-    def test_a_row_that_an_audit_keeps_is_left(self, tmp_path, kept):
+    def test_a_row_that_an_audit_keeps_is_left(self, register, tmp_path, kept):
+        register.add(complaint("site-1.example"), NOW, 30)
         data = audit(tmp_path / "a", ("https://site-1.example/x", kept))
-        looked = look_for_rest([Subject("domain", "site-1.example")], [], [data])
-        assert bool(looked.left) is kept
+        assert looked(register, [], [data]).left == kept
 
     def test_a_removal_needs_something_to_look_through(self, register):
         number, _ = register.add(complaint("a.example"), NOW, 30)
         register.decide(number, upheld(), NOW)
         with pytest.raises(ComplaintError, match="nothing was looked through"):
-            register.remove(number, "Bo", look_for_rest([], [], []), NOW)
+            register.remove(number, "Bo", looked(register), NOW)
+
+    def test_a_file_that_the_audit_did_not_write_proves_nothing(self, register, tmp_path):
+        register.add(complaint("site-1.example"), NOW, 30)
+        data = audit(tmp_path / "a", ("https://site-1.example/x", False))
+        pq.write_table(pa.table({"url": ["https://site-1.example/x"]}), data / "kept" / "part.parquet")
+        with pytest.raises(ComplaintError, match="not the file that the audit wrote"):
+            looked(register, [], [data])
+
+    def test_a_dataset_that_nobody_has_audited_again_is_not_clean(self, register, crawl, tmp_path):
+        number, _ = register.add(complaint("site-1.example", "social.example"), NOW, 30)
+        old = audit(tmp_path / "old", ("https://site-1.example/x", True))
+        subjects = register.record(number).complaint.subjects
+        register.found(number, search(subjects, [crawl], [old]), ["old"], NOW)
+        register.decide(number, upheld(), NOW)
+        new, other = pages(tmp_path / "new"), audit(tmp_path / "other", ("https://site-1.example/x", False))
+        with pytest.raises(ComplaintError, match="nobody has looked again") as refused:
+            register.remove(number, "Bo", looked(register, [new], [other]), NOW)
+        assert ORIGIN in str(refused.value)
+        register.remove(number, "Bo", looked(register, [new], [other], [ORIGIN]), NOW)
+        assert f"- {ORIGIN}" in draft(register.record(number))
 
     def test_a_draft_says_nothing_that_the_register_does_not_hold(self, register):
         number, _ = register.add(complaint("a.example", "my life"), NOW, 30)

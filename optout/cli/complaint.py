@@ -19,7 +19,8 @@ from optout.errors import UnreadableInput
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
-    from policies.complaint_register import Record, Register
+    from policies.complaint_record import Record
+    from policies.complaint_register import Register
     from policies.complaints import Complaint
 
 _STORE = Path("optout-complaints")
@@ -51,6 +52,7 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     report.add_argument("--facts", type=Path, default=Path("provider.toml"), metavar="FILE", help="provider facts")
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".md, .html, .docx, .json or .csv")
     _add_search(report, "report from these")
+    _add_proof(actions)
     schema = actions.add_parser("schema", help="the form of a complaint, as JSON Schema")
     schema.set_defaults(run=_schema)
     for action, run in ((listed, _list), (show, _show), (report, _report)):
@@ -83,8 +85,8 @@ def _add_decide(actions: _SubParsersAction[Any]) -> None:
     parser = actions.add_parser(
         "decide",
         help="uphold, reject, ask, or prove the removal",
-        description="`removed` is proven: every kept page under --evidence and every kept row of --audit is read, and "
-        "one that the complaint is about refuses it.",
+        description="`removed` is proven: every kept page under --evidence and every decision of --audit is read, "
+        "each file is hashed, and one item that the complaint is about refuses it.",
     )
     parser.add_argument("number", type=int, metavar="N")
     parser.add_argument("outcome", choices=(*_STATES, "removed"))
@@ -93,6 +95,11 @@ def _add_decide(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument("--ground", choices=_GROUNDS, help="of a rejection")
     parser.add_argument("--same-as", type=int, metavar="N", help="the complaint that it repeats")
     _add_search(parser, "with removed: what must hold nothing of it any more")
+    parser.add_argument(
+        "--deleted", action="append", default=[], metavar="NAME",
+        help="with removed: a log, an audit or an input file, by its name in what was found, that is declared to be "
+        "deleted as a whole",
+    )  # fmt: skip
     _add_common(parser)
     parser.set_defaults(run=_decide)
 
@@ -108,6 +115,26 @@ def _add_export(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument("--issuer", default="complaints register", metavar="NAME", help="who keeps the list")
     _add_common(parser)
     parser.set_defaults(run=_export)
+
+
+def _add_proof(actions: _SubParsersAction[Any]) -> None:
+    proof = actions.add_parser("proof", help="the proof of a removal, as one file that names no complainant")
+    proof.add_argument("number", type=int, metavar="N")
+    proof.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write (.json)")
+    _add_common(proof)
+    proof.set_defaults(run=_proof)
+    verify = actions.add_parser(
+        "verify",
+        help="check the proof of a removal, as a numbered list of steps",
+        description="Needs neither the register nor its log. Exit codes: 0 valid, 1 invalid, 3 nothing is wrong, and "
+        "not everything was checked: without --key nobody knows whose log it is, without --audit and --evidence the "
+        "files are not looked at.",
+    )
+    verify.add_argument("file", type=Path, metavar="FILE")
+    verify.add_argument("--key", action="append", default=[], metavar="VKEY|FILE", help="the log's key, as you know it")
+    _add_search(verify, "whose files are hashed again")
+    options.add_output(verify)
+    verify.set_defaults(run=_verify)
 
 
 def _add_search(parser: ArgumentParser, what: str) -> None:
@@ -139,6 +166,7 @@ def _add(arguments: Namespace) -> int:
     complaint = _given(arguments)
     now = datetime.now(UTC)
     with Register(arguments.register) as register:
+        register.settle(now)
         if arguments.answers is not None:
             number, new = arguments.answers, True
             register.answer(number, complaint, now)
@@ -169,7 +197,21 @@ def _given(arguments: Namespace) -> Complaint:
     return of_form(form, "the command", sha256(text.encode()).hexdigest())
 
 
+def _opened(arguments: Namespace) -> Register:
+    """The register as it is, with whatever an interrupted command has left unlogged."""
+    from policies.complaint_register import Register
+
+    register = Register(arguments.register, create=False)
+    try:
+        register.settle(datetime.now(UTC))
+    except BaseException:
+        register.close()
+        raise
+    return register
+
+
 def _search(register: Register, number: int, arguments: Namespace) -> None:
+    from policies.complaint_removal import kept_files
     from policies.complaint_search import search
 
     if not arguments.evidence and not arguments.audit:
@@ -177,15 +219,15 @@ def _search(register: Register, number: int, arguments: Namespace) -> None:
     subjects = register.record(number).complaint.subjects
     hits = search(subjects, arguments.evidence, arguments.audit)
     places = [str(path) for path in (*arguments.evidence, *arguments.audit)]
-    register.found(number, hits, places, datetime.now(UTC))
+    register.found(
+        number, hits, places, datetime.now(UTC), lambda found: kept_files(found, arguments.evidence, arguments.audit)
+    )
 
 
 def _list(arguments: Namespace) -> int:
-    from policies.complaint_register import Register
-
     now = datetime.now(UTC)
     late = False
-    with Register(arguments.register, create=False) as register:
+    with _opened(arguments) as register:
         for record in register.records():
             overdue = record.overdue(now)
             late = late or overdue
@@ -199,10 +241,9 @@ def _list(arguments: Namespace) -> int:
 
 
 def _show(arguments: Namespace) -> int:
-    from policies.complaint_register import Register
     from policies.complaint_replies import draft
 
-    with Register(arguments.register, create=False) as register:
+    with _opened(arguments) as register:
         _search(register, arguments.number, arguments)
         record = register.record(arguments.number)
         if arguments.reply:
@@ -213,21 +254,17 @@ def _show(arguments: Namespace) -> int:
 
 
 def _report(arguments: Namespace) -> int:
-    from policies.complaint_register import Register
     from policies.evidence_facts import Scope, observe
     from policies.evidence_report import evidence_report
     from policies.facts import read
     from policies.render import render
 
-    with Register(arguments.register, create=False) as register:
+    with _opened(arguments) as register:
         subjects = register.record(arguments.number).complaint.subjects
     observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
     scope = Scope(subjects=subjects, title=f"what complaint {arguments.number} is about")
     document = evidence_report(read(arguments.facts), replace(observed, scope=scope))
-    try:
-        arguments.out.write_bytes(render(document, arguments.out.suffix))
-    except OSError as error:
-        raise UnreadableInput(f"{arguments.out} cannot be written: {error.strerror or error}") from error
+    _write(arguments.out, render(document, arguments.out.suffix))
     return DONE
 
 
@@ -246,12 +283,14 @@ def _print(register: Register, record: Record, arguments: Namespace) -> None:
     for word in complaint.unread:
         print(f"not understood: {printable(word[:200])}")
     for step in record.steps:
-        print(f"{step.at:%Y-%m-%d %H:%M:%S} {step.what}, row {step.seq} of the register's log")
+        place = f"row {step.seq} of the register's log" if step.seq >= 0 else "not in the register's log yet"
+        print(f"{step.at:%Y-%m-%d %H:%M:%S} {step.what}, {place}")
     logged, rows, kept = record.found
     if record.searched:
         print(f"found {logged:,} rows of logs and {rows:,} rows of datasets; {kept:,} of them were kept")
     for hit in islice(register.hits(record.number), _HITS_SHOWN):
-        print(f"  {hit.place} {hit.source}, {hit.item}: {hit.effect or 'kept'} {hit.reason} {printable(hit.url)}")
+        where = printable(f"{hit.place} {hit.source}, {hit.item}")
+        print(f"  {where}: {printable(hit.effect or 'kept')} {printable(hit.reason)} {printable(hit.url)}")
     print(f"the steps are{'' if holds else ' NOT'} those that the log has")
 
 
@@ -273,17 +312,17 @@ def _json(record: Record, now: datetime) -> dict[str, Any]:
 
 
 def _decide(arguments: Namespace) -> int:
-    from policies.complaint_register import Decision, Register
+    from policies.complaint_record import Decision
+    from policies.complaint_removal import look_again
     from policies.complaint_replies import draft
-    from policies.complaint_search import look_for_rest
     from policies.complaints import Ground, State
 
     now = datetime.now(UTC)
-    with Register(arguments.register, create=False) as register:
+    with _opened(arguments) as register:
         if arguments.outcome == "removed":
-            subjects = register.record(arguments.number).complaint.subjects
-            looked = look_for_rest(subjects, arguments.evidence, arguments.audit)
-            register.remove(arguments.number, arguments.by, looked, now)
+            record, found = register.record(arguments.number), register.hits(arguments.number)
+            removal = look_again(record, found, arguments.evidence, arguments.audit, arguments.deleted)
+            register.remove(arguments.number, arguments.by, removal, now)
         else:
             ground = Ground(arguments.ground) if arguments.ground else None
             state = State(_STATES[arguments.outcome])
@@ -297,11 +336,43 @@ def _decide(arguments: Namespace) -> int:
     return DONE
 
 
+def _proof(arguments: Namespace) -> int:
+    from policies.complaint_proof import prove
+
+    with _opened(arguments) as register:
+        proof = prove(register, arguments.number)
+    _write(arguments.out, json.dumps(proof, indent=1, sort_keys=True).encode() + b"\n")
+    if arguments.json:
+        print(json.dumps({"out": str(arguments.out), "gone": len(proof["gone"])}))
+    return DONE
+
+
+def _verify(arguments: Namespace) -> int:
+    from optout.cli.evidence import exit_code, public_keys
+    from policies.complaint_proof import check
+
+    try:
+        data = arguments.file.read_bytes()
+    except OSError as error:
+        raise UnreadableInput(f"{arguments.file} cannot be read: {error.strerror or error}") from error
+    keys = [key.text for key in public_keys(arguments.key)]
+    report = check(data, arguments.file.name, keys=keys, crawls=arguments.evidence, audits=arguments.audit)
+    print(json.dumps(report.json) if arguments.json else report.text)
+    return exit_code(report)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise UnreadableInput(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 def _export(arguments: Namespace) -> int:
-    from policies.complaint_register import Register
     from policies.complaint_replies import opt_outs, removals
 
-    with Register(arguments.register, create=False) as register:
+    with _opened(arguments) as register:
         reserved = list(register.reservations())
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)

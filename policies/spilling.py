@@ -1,0 +1,25 @@
+"""DuckDB with an end to its memory: what is larger goes to a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEMORY = "512MB"
+"""What one connection may hold in memory."""
+
+
+@contextmanager
+def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own, in memory up to a limit and beyond that on disk, where temporary files go (`TMPDIR`)."""
+    with (
+        TemporaryDirectory(prefix="optout-") as folder,
+        duckdb.connect(config={"memory_limit": memory, "threads": 2, "temp_directory": folder}) as connection,
+    ):
+        yield connection
