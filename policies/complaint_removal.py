@@ -172,7 +172,9 @@ def kept_files(hits: Iterable[Hit], crawls: Sequence[Path], audits: Sequence[Pat
         for manifest in _manifests(directory) if directory.name in {source for source, _ in rows} else ():
             if (directory.name, manifest["file"]) in rows:
                 names = (name for name in manifest["outputs"] if name.startswith("kept/"))
-                found += [File(f"{directory.name}/{name}", _digest(directory / name), manifest["kept"]) for name in names]
+                found += [
+                    File(f"{directory.name}/{name}", _digest(directory / name), manifest["kept"]) for name in names
+                ]
     return [file.said for file in found]
 
 
