@@ -1,0 +1,84 @@
+"""The dated states of all origins that have come up, and which of them counts for a row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from optout.audit.dates import NO_DATE
+from optout.audit.locate import NOWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optout.audit.sites import Load
+
+NEAR_ENOUGH = timedelta(days=366)
+"""How far a capture may lie from the date it is to speak for; beyond that nothing is known about that date."""
+
+NO_STATE = -1
+
+
+class Dated(NamedTuple):
+    """A state of an origin: when it was seen, what names its content, and how to get it."""
+
+    at: int
+    key: str
+    load: Load
+
+
+class States:
+    """The states of origins, one after the other, numbered in the order of their coming.
+
+    Attributes:
+        all: the states by number.
+        seen: for each origin whether it has any; the last entry stands for no origin.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.all: list[Dated] = []
+        self._counts = np.zeros(0, np.int64)
+        self._arrange()
+
+    def __len__(self) -> int:
+        """How many origins there are."""
+        return len(self._counts)
+
+    def extend(self, timelines: Sequence[Sequence[Dated]]) -> None:
+        """Take in the states of further origins, oldest first."""
+        if timelines:
+            self.all += [state for timeline in timelines for state in timeline]
+            self._counts = np.append(self._counts, [len(timeline) for timeline in timelines])
+            self._arrange()
+
+    def _arrange(self) -> None:
+        self.seen = np.append(self._counts > 0, False)
+        self._ends = np.append(np.cumsum(self._counts), 0)
+        self._last = np.where(self.seen, self._ends - 1, NO_STATE).astype(np.int32)
+        self._times = np.array([*(state.at for state in self.all), NO_DATE], np.int64)
+        owners = np.repeat(np.arange(len(self._counts)), self._counts)
+        self._order = (owners << 36) + self._times[:-1]
+
+    def last(self, codes: np.ndarray) -> np.ndarray:
+        """The newest state of each row's origin."""
+        return self._last[codes]  # type: ignore[no-any-return]
+
+    def when(self, chosen: np.ndarray) -> np.ndarray:
+        """When the chosen states were seen."""
+        return self._times[chosen]  # type: ignore[no-any-return]
+
+    def nearest(self, codes: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """The last state at or before a time, or else the first after it, if it is near enough."""
+        if not self.all:
+            return np.full(len(codes), NO_STATE, np.int32)
+        most = int(NEAR_ENOUGH.total_seconds())
+        usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35) & self.seen[codes]
+        moments = np.where(usable, asked, 0)
+        owners = np.where(usable, codes, 0).astype(np.int64)
+        before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1
+        chosen = np.maximum(before, self._ends[owners] - self._counts[owners])
+        near = usable & (np.abs(self.when(np.where(usable, chosen, NO_STATE)) - moments) <= most)
+        return np.where(near, chosen, NO_STATE).astype(np.int32)
