@@ -1,27 +1,35 @@
-"""How fast the audit is, as ratios within one run: `.venv/bin/python bench/audit.py [ROWS] [HOSTS]`.
+"""The audit: ours against the obvious loop, against reading, scanning and copying the same data.
 
-URLs are made from real robots.txt files: hosts are drawn by Zipf's law, each bound to a real file; 15 % of the paths
-are made from the host's own rules, the others are real paths. Compared are
+Use: python bench/audit.py [--quick]
 
-(a) the obvious loop, `urlsplit` and Protego for each row, parsers kept by host and made beforehand,
-(b) the pure-Python tier, (c) the compiled tier, everything compiled beforehand,
+Two million URLs over twenty thousand hosts (with --quick 150,000 over 1,500) are made by `_audit_data.py`. Compared are
+
+(a) the obvious loop, `urlsplit` and Protego for each row, over a fair sample of the rows,
+(b) the pure-Python tier and (c) the compiled tier, with all signals of a policy that reads everything,
 (d) reading the URL column from Parquet, (e) Arrow's `count_substring` over it,
-(f) the whole audit of a Parquet file, and (g) a plain copy of that file.
+(f) the whole audit from a Parquet file to decisions and kept rows, and (g) a plain copy of that file.
 
-All times are CPU time; the least of three rounds counts. (a) is taken from a sample of the rows.
+They take turns; the medians of their CPU time are compared. Warm figures are taken when the hosts' files have been
+read: parsers are made beforehand for (a), and policies compiled for (b), (c) and (f). What that making ready costs is
+told apart, for each host. The run fails where the tiers differ in any row, where they differ from the engine, or where
+an answer about access differs from Protego's and belongs to none of the classes that tools/robots_differences.py
+documents.
 """
 
 from __future__ import annotations
 
-import random
+import gc
+import json
+import platform
+import shutil
 import sys
 import tempfile
-import time
-from dataclasses import replace
-from datetime import UTC, date, datetime
-from itertools import accumulate
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from time import process_time
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -29,186 +37,254 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from protego import Protego
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import _audit_data as data
+from optout import engine
 from optout.acquisition import policy_files
 from optout.acquisition.history import Store
 from optout.audit import local
 from optout.audit.job import Job, inputs
 from optout.audit.judge import KERNEL, AsOf, Judge, Reading
+from optout.audit.outcomes import Outcome, outcome_of
 from optout.audit.shard import Place, made
 from optout.engine import required_paths
 from optout.identity import Identity
-from optout.model import Exchange
+from optout.model import Effect
+from tools.robots_differences import Question, explain, ours, protego
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
-SAMPLE = 60_000
 TOKEN = "ExampleBot"
-TODAY = date(2026, 11, 23)
-SEEN = datetime(2026, 11, 1, tzinfo=UTC)
-Rows = list[str]
+BY_POLICY = "read beyond the letter, as the policy says"
+TARGETS = {"b / a": 6.0, "c / a": 25.0, "c / e": 0.25}
+COPY_TARGET = 2.0
 
 
-def main() -> int:
-    if not CORPUS.is_dir():
-        print(f"needs {CORPUS}", file=sys.stderr)
-        return 0
-    rows, hosts = (
-        (int(text) for text in [*sys.argv[1:], "2000000", "20000"][:2])
-        if len(sys.argv) != 2
-        else (int(sys.argv[1]), 20_000)
-    )
-    random.seed(6)
-    bodies = pq.read_table(CORPUS / "robots/robots.parquet", columns=["body"])["body"].to_pylist()
-    bodies = [random.choice(bodies) for _ in range(hosts)]
-    urls = make_urls(bodies, rows)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "store"
-        fill(store, bodies)
-        run(Path(folder), store, bodies, urls)
-    return 0
+class Sizes(NamedTuple):
+    """How much is done."""
+
+    rows: int
+    hosts: int
+    rounds: int
+    looped: int
+    compared: int
+    by_engine: int
 
 
-def make_urls(bodies: list[bytes], rows: int) -> Rows:
-    """URLs of hosts by Zipf's law, in random order."""
-    real = pq.read_table(CORPUS / "urls/urls.parquet", columns=["url"])["url"].to_pylist()
-    paths = [
-        urlsplit(url)[2] + (f"?{urlsplit(url).query}" if urlsplit(url).query else "")
-        for url in real[:50_000]
-        if "[" not in url
-    ]
-    own = [own_paths(body) for body in bodies]
-    weights = list(accumulate(1 / rank for rank in range(1, len(bodies) + 1)))
-    found = []
-    for host in random.choices(range(len(bodies)), cum_weights=weights, k=rows):
-        path = random.choice(paths)
-        if own[host] and random.random() < 0.15:
-            path = random.choice(own[host]).replace("*", "x").rstrip("$") + random.choice(["", "a", "/b", "?c=1"])
-        found.append(f"https://www.site-{host}.example{path if path.startswith('/') else '/' + path}")
-    return found
+FULL = Sizes(2_000_000, 20_000, 5, 40_000, 20_000, 1_000)
+QUICK = Sizes(150_000, 1_500, 3, 10_000, 3_000, 100)
+
+Figures = dict[str, float]
+Jobs = dict[str, Callable[[], object]]
 
 
-def own_paths(body: bytes) -> list[str]:
-    """The paths that a file's own rules name."""
-    rules = (line for line in body.splitlines() if line.lower().startswith((b"disallow:", b"allow:")))
-    return [rule.split(b":", 1)[1].strip().decode("utf-8", "replace") for rule in rules]
+class Bench:
+    """What is measured, made once."""
 
+    def __init__(self, folder: Path, sizes: Sizes) -> None:
+        self.folder, self.sizes = folder, sizes
+        found = data.sources()
+        self.real = found.real
+        self.hosts = data.hosts(found, sizes.hosts)
+        self.urls = data.urls(found, self.hosts, sizes.rows)
+        self.column = pa.array(self.urls)
+        self.store = folder / "store"
+        data.fill(self.store, self.hosts)
+        self.path = folder / "data.parquet"
+        scores = [len(url) / 7 for url in self.urls]
+        table = pa.table({"id": range(len(self.urls)), "url": self.column, "score": scores})
+        pq.write_table(table, self.path, compression="zstd")
+        self.policy = policy_files.load(data.POLICY, as_of=data.TODAY)
+        self.by_name = {host.name: host for host in self.hosts}
+        self.figures: Figures = {}
+        self.wrong: list[str] = []
 
-def answer(host: int, path: str, body: bytes) -> Exchange:
-    """What a host answers at a well-known path: its robots.txt, and 404 elsewhere."""
-    url = f"https://www.site-{host}.example{path}"
-    if path == "/robots.txt":
-        return Exchange(url, path, 200, (), body, fetched_at=SEEN)
-    return Exchange(url, path, 404, fetched_at=SEEN)
+    def sample(self, count: int) -> list[int]:
+        """Rows at equal distances, which is fair because rows are in random order."""
+        return list(range(0, len(self.urls), max(1, len(self.urls) // count)))[:count]
 
+    def judge(self, tier: str) -> Judge:
+        """A judge that has compiled everything, and what that cost."""
+        kernel = KERNEL if tier == "c" else None
+        judge = Judge(
+            Store.open(self.store), [Reading("own", self.policy, retroactive=False)], Identity(TOKEN), AsOf(), kernel
+        )
+        begun = process_time()
+        judge.judge(self.column)
+        hosts = len({urlsplit(url).netloc for url in self.urls})
+        self.figures[f"{tier}: first pass, with compiling (us a host)"] = (process_time() - begun) / hosts * 1e6
+        return judge
 
-def fill(folder: Path, bodies: list[bytes]) -> None:
-    """A store in which every host has its file, and none of the others."""
-    policy = policy_files.load("eu-gpai", as_of=TODAY)
-    with Store.open(folder, create=True) as store:
-        store.put(
-            answer(host, path, body)
-            for host, body in enumerate(bodies)
-            for path in required_paths(policy)
-        )  # fmt: skip
+    def loop(self, rows: Iterable[int]) -> Callable[[], list[bool]]:
+        """The obvious loop over some rows, its parsers made beforehand, and what that cost."""
+        urls = [self.urls[row] for row in rows]
+        names = {urlsplit(url).netloc for url in urls}
+        begun = process_time()
+        parsers = {name: Protego.parse(self.by_name[name].robots.decode("utf-8", "replace")) for name in names}
+        self.figures["a: parsing beforehand (us a host)"] = (process_time() - begun) / len(names) * 1e6
+        return lambda: [parsers[urlsplit(url).netloc].can_fetch(url, TOKEN) for url in urls]
 
-
-def cpu(task: Callable[[], object], rounds: int = 3) -> float:
-    """The least CPU seconds of a task."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        task()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
-def run(folder: Path, store: Path, bodies: list[bytes], urls: Rows) -> None:
-    column = pa.array(urls)
-    path = folder / "data.parquet"
-    table = pa.table({"id": range(len(urls)), "url": column, "score": [random.random() for _ in urls]})
-    pq.write_table(table, path, compression="zstd")
-    sample = urls[:SAMPLE]
-    protego = cpu(loop(bodies, sample)) / len(sample)
-    ratios: dict[str, float] = {}
-    show("(a) urlsplit + Protego per row", protego, protego, ratios, "a")
-    policy, identity = policy_files.load("eu-gpai", as_of=TODAY), Identity(TOKEN)
-    answers = []
-    for key, name, kernel in (("b", "(b) pure Python", None), ("c", "(c) compiled", KERNEL)):
-        if key == "c" and KERNEL is None:
-            print("(c) compiled: not built on this machine")
-            continue
-        with Store.open(store) as opened:
-            judge = Judge(opened, [Reading("own", policy, retroactive=False)], identity, AsOf(), kernel)
-            start = time.process_time()
-            judged = judge.judge(column)
-            print(f"    first pass, with compiling: {time.process_time() - start:.1f} s of CPU")
-            answers.append([(judge.outcomes.all[number]) for number in judged.numbers[0][:SAMPLE]])
-            show(name, cpu(lambda judge=judge: judge.judge(column)) / len(urls), protego, ratios, key)
-    if len(answers) == 2 and answers[0] != answers[1]:
-        sys.exit("the tiers differ")
-    compare(bodies, sample, [outcome.access == "permit" for outcome in answers[0]])
-    show("(d) read the URL column", cpu(lambda: pq.read_table(path, columns=["url"])) / len(urls), protego, ratios, "d")
-    show(
-        "(e) Arrow count_substring",
-        cpu(lambda: pc.count_substring(column, "/robots")) / len(urls),
-        protego,
-        ratios,
-        "e",
-    )
-    whole(folder, store, path, ratios, len(urls), protego)
-    print(f"targets: b ≥ 6 × a: {ratios['b']:.1f}")
-    if "c" in ratios:
-        print(f"targets: c ≥ 25 × a: {ratios['c']:.1f}; c ≥ 0.25 of e: {ratios['c'] / ratios['e']:.2f}")
-    print(f"targets: f ≤ 2 × the CPU of g: {ratios['g'] / ratios['f']:.2f}")
-
-
-def whole(folder: Path, store: Path, path: Path, ratios: dict[str, float], rows: int, protego: float) -> None:
-    """The audit from file to files, when origins have been compiled, against a copy."""
-    job = Job(store, "eu-gpai", TOKEN, TODAY)
-    file = inputs([str(path)])[0]
-    numbers = iter(range(100))
-
-    def audit() -> None:
-        out = folder / f"out{next(numbers)}"
-        for _ in local.run(replace(job), [file], out, 1):
+    def audit(self) -> None:
+        """The whole audit, from file to files."""
+        job = Job(self.store, data.POLICY, TOKEN, data.TODAY)
+        file = inputs([str(self.path)])[0]
+        out = self.folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        for _ in local.run(job, [file], out, 1):
             pass
         if made(Place(out), file, job.digest()) is None:
             sys.exit("the audit is not done")
 
-    audit()
-    show("(f) whole audit, Parquet to decisions and kept", cpu(audit) / rows, protego, ratios, "f")
-    show("(g) copy of the Parquet file", cpu(lambda: copy(path, folder / "copy.parquet")) / rows, protego, ratios, "g")
+    def copy(self) -> None:
+        """A plain copy of the same columns, compressed as the input is."""
+        file = pq.ParquetFile(self.path)
+        with pq.ParquetWriter(self.folder / "copy.parquet", file.schema_arrow, compression="zstd") as writer:
+            for batch in file.iter_batches(65_536):
+                writer.write_batch(batch)
+
+    # What is compared.
+
+    def check_tiers(self, judges: dict[str, Judge]) -> list[Outcome]:
+        """Every row by every tier; what the first tier says."""
+        answers = []
+        for judge in judges.values():
+            numbers = judge.judge(self.column).numbers[0].tolist()
+            answers.append([judge.outcomes.all[number] for number in numbers])
+        differing = sum(one != other for other in answers[1:] for one, other in zip(answers[0], other, strict=True))
+        self.wrong += [f"{differing:,} rows differ between the tiers"] * bool(differing)
+        print(f"compared: {len(judges)} tiers on {len(answers[0]):,} rows, {differing:,} differ")
+        return answers[0]
+
+    def check_engine(self, answers: list[Outcome]) -> None:
+        """A sample by the engine itself, which reads the files anew for every row."""
+        rows, paths = self.sample(self.sizes.by_engine), required_paths(self.policy)
+        differing = 0
+        for row in rows:
+            url = self.urls[row]
+            exchanges = self.by_name[urlsplit(url).netloc].exchanges(paths)
+            verdict = engine.decide(exchanges, url, self.policy, Identity(TOKEN))
+            differing += outcome_of(verdict, self.policy) != answers[row]
+        self.wrong += [f"{differing:,} rows differ from the engine"] * bool(differing)
+        print(f"compared: the engine itself on {len(rows):,} rows, {differing:,} differ")
+
+    def check_protego(self, answers: list[Outcome]) -> dict[str, int]:
+        """A sample of answers about access beside Protego's; how many differ, by class."""
+        rows = self.sample(self.sizes.compared)
+        classes: Counter[str] = Counter()
+        for row, allowed in zip(rows, self.loop(rows)(), strict=True):
+            if allowed == (answers[row].access is Effect.PERMIT):
+                continue
+            url = self.urls[row]
+            body = self.by_name[urlsplit(url).netloc].robots.decode("utf-8", "replace")
+            name = _class_of(Question(body, TOKEN, url), allowed)
+            classes[name] += 1
+            if name.endswith("unexplained"):
+                self.wrong.append(f"Protego differs about {url}")
+        print(f"compared: Protego on {len(rows):,} rows, {sum(classes.values()):,} differ, by class:")
+        for name, count in classes.most_common():
+            print(f"    {count:7,}  {name}")
+        return dict(classes.most_common())
 
 
-def copy(source: Path, target: Path) -> None:
-    file = pq.ParquetFile(source)
-    with pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
-        for batch in file.iter_batches(65_536):
-            writer.write_batch(batch)
+def _class_of(question: Question, allowed: bool) -> str:  # noqa: FBT001
+    """The class of a difference; that Protego alone refuses must not happen, because it is our second reader."""
+    if not allowed:
+        return "Protego alone refuses: unexplained"
+    if ours(question):
+        return f"ours alone refuses: {BY_POLICY}"
+    return f"ours alone refuses: {' + '.join(explain(question, protego)) or 'unexplained'}"
 
 
-def loop(bodies: list[bytes], sample: Rows) -> Callable[[], object]:
-    """The obvious loop over a sample."""
-    names = {urlsplit(url).netloc for url in sample}
-    parsers = {name: Protego.parse(bodies[int(name[9:-8])].decode("utf-8", "replace")) for name in names}
-    return lambda: [parsers[urlsplit(url).netloc].can_fetch(url, TOKEN) for url in sample]
+def measure(jobs: Jobs, rounds: int) -> Figures:
+    """The median CPU seconds of each job over interleaved rounds."""
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            gc.collect()
+            begun = process_time()
+            job()
+            taken[name].append(process_time() - begun)
+    return {name: median(times) for name, times in taken.items()}
 
 
-def compare(bodies: list[bytes], sample: Rows, allowed: list[bool]) -> None:
-    """How often the two answers differ, and in which direction; the second reader makes ours the stricter."""
-    theirs = loop(bodies, sample)()
-    pairs = list(zip(theirs, allowed, strict=True))  # type: ignore[call-overload]
-    looser = sum(own and not other for other, own in pairs)
-    stricter = sum(other and not own for other, own in pairs)
-    print(f"    of {len(pairs):,} rows {stricter:,} are refused by us alone, {looser:,} by Protego alone")
+NAMES = {
+    "a": "urlsplit + Protego per row",
+    "b": "pure Python",
+    "c": "compiled",
+    "d": "read the URL column from Parquet",
+    "e": "Arrow count_substring",
+    "f": "whole audit, Parquet to decisions and kept",
+    "g": "plain copy of the Parquet file",
+}
 
 
-def show(name: str, seconds: float, protego: float, ratios: dict[str, float], key: str) -> None:
-    ratios[key] = protego / seconds
-    print(f"{name:<48} {seconds * 1e9:>9,.0f} ns/row {ratios[key]:>7.1f} × (a)", flush=True)
+def show(bench: Bench, seconds: Figures) -> None:
+    """The table, and its numbers as figures."""
+    for key, name in NAMES.items():
+        if key not in seconds:
+            continue
+        rows = bench.sizes.looped if key == "a" else len(bench.urls)
+        each = seconds[key] / rows * 1e9
+        bench.figures[f"{key}: {name} (ns a row)"] = round(each, 1)
+        ratio = bench.figures["a: urlsplit + Protego per row (ns a row)"] / each
+        print(f"({key}) {name:<46} {each:>9,.0f} ns a row {ratio:>8.1f} x (a)")
+
+
+def ratios(bench: Bench) -> Figures:
+    """What the targets speak about."""
+    each = {name[0]: value for name, value in bench.figures.items() if name.endswith("(ns a row)")}
+    found = {"b / a": each["a"] / each["b"]}
+    if "c" in each:
+        found |= {"c / a": each["a"] / each["c"], "c / e": each["e"] / each["c"]}
+    return found | {"f / g": each["f"] / each["g"]}
+
+
+def run(bench: Bench) -> int:
+    sizes = bench.sizes
+    source = "real robots.txt, tdmrep.json, RSL and paths" if bench.real else "files and paths made from a seed"
+    print(f"Python {platform.python_version()}, {sizes.rounds} rounds, {sizes.rows:,} URLs over {sizes.hosts:,} hosts")
+    print(source)
+    if KERNEL is None:
+        print("(c) is left out: the compiled tier was not built on this machine")
+    loop = bench.loop(bench.sample(sizes.looped))
+    judges = {tier: bench.judge(tier) for tier in "bc" if tier == "b" or KERNEL is not None}
+    answers = bench.check_tiers(judges)
+    bench.check_engine(answers)
+    classes = bench.check_protego(answers)
+    del answers
+    begun = process_time()
+    bench.audit()
+    bench.figures["f: first audit, with compiling (ns a row)"] = (process_time() - begun) / sizes.rows * 1e9
+    jobs: Jobs = {"a": loop}
+    jobs |= {tier: lambda judge=judge: judge.judge(bench.column) for tier, judge in judges.items()}  # type: ignore[misc]
+    jobs |= {
+        "d": lambda: pq.read_table(bench.path, columns=["url"]),
+        "e": lambda: pc.count_substring(bench.column, "/robots"),
+        "f": bench.audit,
+        "g": bench.copy,
+    }
+    first = {name: round(value, 1) for name, value in bench.figures.items()}
+    bench.figures.clear()
+    show(bench, measure(jobs, sizes.rounds))
+    print("making ready:")
+    for name, value in first.items():
+        print(f"    {value:>10,.0f}  {name}")
+    found = ratios(bench)
+    met = {f"{name} at least {least}": found[name] >= least for name, least in TARGETS.items() if name in found}
+    met |= {f"f / g at most {COPY_TARGET}": found["f / g"] <= COPY_TARGET, "same answers": not bench.wrong}
+    for target, good in met.items():
+        ratio = next((f": {value:.2f}" for name, value in found.items() if target.startswith(name)), "")
+        print(f"{'met   ' if good else 'MISSED'} {target}{ratio}")
+    for what in bench.wrong[:10]:
+        print(ascii(what))
+    figures = bench.figures | first | {name: round(value, 2) for name, value in found.items()}
+    print(json.dumps({"figures": figures, "differences": classes, "targets": met, "ok": all(met.values())}))
+    return int(not all(met.values()))
+
+
+def main(quick: bool) -> int:  # noqa: FBT001
+    with tempfile.TemporaryDirectory() as folder:
+        return run(Bench(Path(folder), QUICK if quick else FULL))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("--quick" in sys.argv[1:]))

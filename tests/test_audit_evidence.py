@@ -19,7 +19,7 @@ from audit_store import MAY, make, state
 from optout.acquisition.history import Store
 from optout.audit import disk, parts
 from optout.audit.repeat import Repetition
-from optout.audit.states import Until, digest_of_states
+from optout.audit.store_digest import Until, digest_of_states
 from optout.cli import main
 from optout.evidence import entries
 from optout.evidence.checkpoint import parse as parse_checkpoint

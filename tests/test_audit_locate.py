@@ -2,9 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from optout.audit import locate as module
 from optout.audit.judge import KERNEL
-from optout.audit.locate import NOWHERE
+from optout.audit.locate import NOWHERE, Locator
 from optout.urls import match_target, origin_of
 
 
@@ -13,7 +12,7 @@ def locate(request):
     """Locate as one of the tiers does."""
     if request.param is None and request.param_index:
         pytest.skip("no compiled tier on this machine")
-    return lambda column: module.locate(column, request.param)
+    return lambda column: Locator(request.param).locate(column)
 
 
 ORDINARY = [

@@ -62,4 +62,4 @@ def test_what_protego_may_forbid_alone_is_doubted(rules, target):
     ],
 )
 def test_escapes_that_protego_reads_differently_are_told(target, alike):
-    assert reads_alike(target) is alike
+    assert reads_alike(target, f"https://example.com{target}") is alike

@@ -3,9 +3,10 @@
  * It means exactly what optout/audit/locate.py and optout/audit/matcher.py mean, and one set of tests holds all three
  * equal. A URL with white space or controls in it, or one whose beginning does not tell its origin, is left to Python.
  *
- * `locate` cuts a column at the third slash and numbers the distinct beginnings. A `Matcher` is the flat form of
- * `optout.audit.matcher.Matcher`: an array of 32-bit numbers followed by all strings, as `flat.py` writes it. Every
- * place in it is checked when it is made, so that a damaged file cannot make `match` read outside of it.
+ * `Beginnings` cuts columns at the third slash and numbers the distinct texts before it, which it keeps from column to
+ * column. A `Matcher` is the flat form of `optout.audit.matcher.Matcher`: an array of 32-bit numbers followed by all
+ * strings, as `flat.py` writes it. Every place in it is checked when it is made, so that a damaged file cannot make
+ * `match` read outside of it.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -15,6 +16,24 @@
 #include <string.h>
 
 #define UNKNOWN (-1)
+
+/* The pairs of bytes that a text holds, as bits of a small set: a text without all pairs of a run cannot hold the run. */
+#define WORDS 4
+typedef struct { uint64_t word[WORDS]; } Pairs;
+
+static void pairs_add(Pairs *pairs, const char *text, Py_ssize_t size) {
+    const unsigned char *at = (const unsigned char *)text;
+    for (Py_ssize_t place = 1; place < size; place++) {
+        uint32_t mixed = ((uint32_t)at[place - 1] * 131 + at[place]) * 0x9E3779B1u;
+        pairs->word[mixed >> 30] |= 1ULL << (mixed >> 24 & 63);
+    }
+}
+
+static int pairs_within(const Pairs *some, const Pairs *all) {
+    uint64_t missing = 0;
+    for (int word = 0; word < WORDS; word++) missing |= some->word[word] & ~all->word[word];
+    return missing == 0;
+}
 
 /* Finding what follows in a longer text; memmem is not in every C library. */
 static const char *find(const char *text, Py_ssize_t size, const char *run, Py_ssize_t length) {
@@ -50,7 +69,6 @@ static uint64_t hashed(const void *data, size_t size) {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *flat;
     const char *pool;
     int32_t tables, prefixes, exacts, heads;
     const int32_t *prefix_at, *prefix_over, *prefix_class;
@@ -59,11 +77,14 @@ typedef struct {
     const int32_t *special_runs, *special_tail, *special_ranks;
     const int32_t *run_at, *rank_table, *rank_rank;
     /* The combinations of ranks by number; their outcomes; and a table to find them by. */
+    /* An outcome is told as twice its number, plus one where it permits access. */
     int32_t *keys, *outcomes, *slots;
     int32_t count, room, mask;
     int32_t *scratch;
-    /* Whether a second reader has to be asked about targets that it reads differently. */
-    int asks;
+    Pairs *special_pairs;
+    /* The refusals of a second reader that may add to ours, as a matcher of its own; NULL where it adds nothing. */
+    PyObject *theirs;
+    Py_buffer flat;
 } Matcher;
 
 static int grow(Matcher *self, int32_t room) {
@@ -168,11 +189,15 @@ static int32_t match_one(Matcher *self, const char *target, Py_ssize_t size) {
     }
     if (self->heads) {
         at = bisect(self, self->head_at, self->heads, target, size);
+        Pairs pairs = {{0}};
+        int paired = 0;
         for (; at >= 0; at = self->head_over[at]) {
             if (!begins(self, self->head_at, at, target, size)) continue;
+            if (!paired) pairs_add(&pairs, target, size);
+            paired = 1;
             Py_ssize_t start = self->head_at[at + 1] - self->head_at[at];
             for (int32_t special = self->head_specials[at]; special < self->head_specials[at + 1]; special++)
-                if (special_matches(self, special, start, target, size))
+                if (pairs_within(&self->special_pairs[special], &pairs) && special_matches(self, special, start, target, size))
                     improved = improve(self, improved, number, self->special_ranks[special], self->special_ranks[special + 1]);
         }
     }
@@ -200,13 +225,30 @@ static int earlier(const int32_t *links, int32_t count) {
     return 1;
 }
 
+/* Note for each special pattern the pairs of bytes that its runs and its tail hold. */
+static int pair(Matcher *self, int32_t specials) {
+    self->special_pairs = PyMem_Calloc((size_t)specials + 1, sizeof(Pairs));
+    if (!self->special_pairs) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int32_t special = 0; special < specials; special++) {
+        Pairs *pairs = &self->special_pairs[special];
+        const int32_t *at = self->run_at;
+        int32_t tail = self->special_tail[special];
+        for (int32_t run = self->special_runs[special]; run < self->special_runs[special + 1]; run++)
+            pairs_add(pairs, self->pool + at[run], at[run + 1] - at[run]);
+        if (tail != UNKNOWN) pairs_add(pairs, self->pool + at[tail], at[tail + 1] - at[tail]);
+    }
+    return 0;
+}
+
 #define HEADER 9
 
 static int unpack(Matcher *self, int32_t *known) {
-    const char *data = PyBytes_AS_STRING(self->flat);
-    Py_ssize_t size = PyBytes_GET_SIZE(self->flat);
-    const int32_t *head = (const int32_t *)data;
-    if (size < (Py_ssize_t)(HEADER * sizeof(int32_t))) return 0;
+    Py_ssize_t size = self->flat.len;
+    const int32_t *head = self->flat.buf;
+    if (size < (Py_ssize_t)(HEADER * sizeof(int32_t)) || (uintptr_t)head % sizeof(int32_t)) return 0;
     for (int at = 0; at < HEADER; at++)
         if (head[at] < 0 || head[at] > (1 << 28)) return 0;
     int32_t tables = head[0], keys = head[1], prefixes = head[2], exacts = head[3], heads = head[4];
@@ -243,7 +285,7 @@ static int unpack(Matcher *self, int32_t *known) {
         return 0;
     *known = keys;
     self->count = 0;
-    if (grow(self, keys < 4 ? 4 : keys) < 0) return -1;
+    if (grow(self, keys < 4 ? 4 : keys) < 0 || pair(self, specials) < 0) return -1;
     self->scratch = PyMem_Malloc(sizeof(int32_t) * (size_t)(tables ? tables : 1));
     if (!self->scratch) {
         PyErr_NoMemory();
@@ -255,21 +297,25 @@ static int unpack(Matcher *self, int32_t *known) {
 }
 
 static void matcher_dealloc(Matcher *self) {
-    Py_XDECREF(self->flat);
+    if (self->flat.obj) PyBuffer_Release(&self->flat);
+    Py_XDECREF(self->theirs);
     PyMem_Free(self->keys);
     PyMem_Free(self->outcomes);
     PyMem_Free(self->slots);
     PyMem_Free(self->scratch);
+    PyMem_Free(self->special_pairs);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 static PyObject *matcher_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
     PyObject *flat;
-    if (!PyArg_ParseTuple(arguments, "S", &flat)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "O", &flat)) return NULL;
     Matcher *self = (Matcher *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
-    Py_INCREF(flat);
-    self->flat = flat;
+    if (PyObject_GetBuffer(flat, &self->flat, PyBUF_SIMPLE) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     int32_t known = 0;
     int whole = unpack(self, &known);
     if (whole > 0) return (PyObject *)self;
@@ -308,16 +354,25 @@ static PyObject *matcher_key(Matcher *self, PyObject *argument) {
 
 static PyObject *matcher_put(Matcher *self, PyObject *arguments) {
     long asked;
-    int outcome;
-    if (!PyArg_ParseTuple(arguments, "li", &asked, &outcome)) return NULL;
+    int outcome, permits;
+    if (!PyArg_ParseTuple(arguments, "lip", &asked, &outcome, &permits)) return NULL;
     int32_t number = checked(self, asked);
     if (number < 0) return NULL;
-    self->outcomes[number] = outcome;
+    if (outcome < 0 || outcome > INT32_MAX / 2) {
+        PyErr_SetString(PyExc_ValueError, "not the number of an outcome");
+        return NULL;
+    }
+    self->outcomes[number] = 2 * outcome + permits;
     Py_RETURN_NONE;
 }
 
-static PyObject *matcher_ask(Matcher *self, PyObject *unused) {
-    self->asks = 1;
+static PyObject *matcher_ask(Matcher *self, PyObject *theirs) {
+    if (!PyObject_TypeCheck(theirs, Py_TYPE(self))) {
+        PyErr_SetString(PyExc_TypeError, "not a matcher");
+        return NULL;
+    }
+    Py_INCREF(theirs);
+    Py_XSETREF(self->theirs, theirs);
     Py_RETURN_NONE;
 }
 
@@ -326,8 +381,8 @@ static Py_ssize_t matcher_length(Matcher *self) { return self->count; }
 static PyMethodDef matcher_methods[] = {
     {"match", (PyCFunction)matcher_match, METH_O, "The number of the combination of ranks for a target."},
     {"key", (PyCFunction)matcher_key, METH_O, "The ranks of a combination."},
-    {"put", (PyCFunction)matcher_put, METH_VARARGS, "Say what a combination comes to."},
-    {"ask", (PyCFunction)matcher_ask, METH_NOARGS, "Leave targets that a second reader reads differently to Python."},
+    {"put", (PyCFunction)matcher_put, METH_VARARGS, "put(combination, outcome, permits): say what one comes to."},
+    {"ask", (PyCFunction)matcher_ask, METH_O, "Leave what a second reader's refusals match in its own way to Python."},
     {NULL, NULL, 0, NULL}};
 
 static PySequenceMethods matcher_sequence = {.sq_length = (lenfunc)matcher_length};
@@ -348,24 +403,29 @@ static PyTypeObject MatcherType = {
 typedef struct {
     Py_buffer data, offsets;
     Py_ssize_t rows;
+    int wide;
 } Column;
+
+static int64_t place(const Column *column, Py_ssize_t row) {
+    return column->wide ? ((const int64_t *)column->offsets.buf)[row] : ((const int32_t *)column->offsets.buf)[row];
+}
 
 static int column_open(Column *column, PyObject *data, PyObject *offsets) {
     if (PyObject_GetBuffer(data, &column->data, PyBUF_SIMPLE) < 0) return -1;
-    if (PyObject_GetBuffer(offsets, &column->offsets, PyBUF_SIMPLE) < 0) {
+    if (PyObject_GetBuffer(offsets, &column->offsets, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
         PyBuffer_Release(&column->data);
         return -1;
     }
-    column->rows = column->offsets.len / 4 - 1;
-    const int32_t *at = column->offsets.buf;
-    for (Py_ssize_t row = 0; row < column->rows; row++)
-        if (at[row] < 0 || at[row] > at[row + 1] || at[row + 1] > column->data.len) {
-            PyBuffer_Release(&column->data);
-            PyBuffer_Release(&column->offsets);
-            PyErr_SetString(PyExc_ValueError, "not the offsets of a column");
-            return -1;
-        }
-    return 0;
+    column->wide = column->offsets.itemsize == 8;
+    column->rows = column->offsets.len / column->offsets.itemsize - 1;
+    int good = column->wide || column->offsets.itemsize == 4;
+    for (Py_ssize_t row = 0; good && row < column->rows; row++)
+        good = place(column, row) >= 0 && place(column, row) <= place(column, row + 1);
+    if (good && column->rows >= 0 && place(column, column->rows > 0 ? column->rows : 0) <= column->data.len) return 0;
+    PyBuffer_Release(&column->data);
+    PyBuffer_Release(&column->offsets);
+    PyErr_SetString(PyExc_ValueError, "not the offsets of a column");
+    return -1;
 }
 
 static void column_close(Column *column) {
@@ -376,7 +436,7 @@ static void column_close(Column *column) {
 /* ---- Targets that have to be written in their normal form, as optout.urls.match_target does ---- */
 
 typedef struct {
-    char *text;
+    char *text, *other;
     Py_ssize_t size, room;
     /* Whether Protego sees the same in it, as optout.audit.second.reads_alike tells. */
     int alike;
@@ -397,33 +457,46 @@ static int unreserved(int byte) {
 /* Escapes of ASCII that both readers keep. */
 static int kept_alike(int byte) { return byte <= 0x20 || byte == 0x7F || strchr("\"/<>\\^`{|}", byte) != NULL; }
 
-static int utf8(const unsigned char *at, Py_ssize_t size) {
-    PyObject *text = PyUnicode_DecodeUTF8((const char *)at, size, NULL);
-    if (text == NULL) {
-        PyErr_Clear();
-        return 0;
+static const char digits[] = "0123456789ABCDEF";
+
+/* Whether octets are UTF-8 (RFC 3629: shortest forms, no surrogates, nothing beyond U+10FFFF). */
+static int utf8(const unsigned char *at, const unsigned char *end) {
+    while (at < end) {
+        int byte = *at++;
+        if (byte < 0x80) continue;
+        int more = byte >= 0xF0 ? 3 : byte >= 0xE0 ? 2 : 1;
+        if (byte < 0xC2 || byte > 0xF4 || end - at < more) return 0;
+        int least = byte == 0xE0 ? 0xA0 : byte == 0xF0 ? 0x90 : 0x80, most = byte == 0xED ? 0x9F : byte == 0xF4 ? 0x8F : 0xBF;
+        if (at[0] < least || at[0] > most) return 0;
+        for (int next = 1; next < more; next++)
+            if (at[next] < 0x80 || at[next] > 0xBF) return 0;
+        at += more;
     }
-    Py_DECREF(text);
     return 1;
+}
+
+/* Make room for a text, its escapes and its octets; -1 where there is no memory. */
+static int target_room(Target *target, Py_ssize_t size) {
+    if (target->room >= size) return 0;
+    char *text = PyMem_Realloc(target->text, (size_t)(3 * size));
+    if (text) target->text = text;
+    char *other = PyMem_Realloc(target->other, (size_t)(9 * size));
+    if (other) target->other = other;
+    if (!text || !other) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    target->room = size;
+    return 0;
 }
 
 /* Write the normal form of what follows the third slash; -1 where there is no memory. */
 static int normalise(Target *target, const char *text, Py_ssize_t size) {
-    static const char digits[] = "0123456789ABCDEF";
     const char *fragment = memchr(text, '#', (size_t)size);
     if (fragment) size = fragment - text;
-    if (target->room < 4 * size) {
-        char *grown = PyMem_Realloc(target->text, (size_t)(4 * size));
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        target->text = grown;
-        target->room = 4 * size;
-    }
-    /* The octets that the escapes stand for are written behind the text, to see whether they are UTF-8. */
+    if (target_room(target, size) < 0) return -1;
     char *out = target->text;
-    unsigned char *octets = (unsigned char *)target->text + 3 * size;
+    unsigned char *octets = (unsigned char *)target->other;
     Py_ssize_t octet = 0;
     int beyond = 0;
     target->alike = 1;
@@ -449,8 +522,82 @@ static int normalise(Target *target, const char *text, Py_ssize_t size) {
         *out++ = digits[byte & 15];
     }
     target->size = out - target->text;
-    if (target->alike && beyond) target->alike = utf8(octets, octet);
+    /* Protego puts a mark for octets that are no UTF-8; then only Python tells what it sees. */
+    if (beyond && !utf8(octets, octets + octet)) target->alike = -1;
     return 0;
+}
+
+/* Write a target that is not read alike as Protego does, as optout.audit.second.their_form does; 0 where only Python can. */
+static Py_ssize_t their_form(Target *target) {
+    char *out = target->other;
+    if (target->alike < 0) return 0;
+    for (Py_ssize_t at = 0; at < target->size; at++) {
+        int byte = (unsigned char)target->text[at];
+        if (byte == '%') {
+            const char *escape = target->text + at;
+            if (memcmp(escape, "%25", 3) == 0) return 0;
+            if (memcmp(escape, "%3D", 3) == 0) *out++ = '=';
+            else {
+                memcpy(out, escape, 3);
+                out += 3;
+            }
+            at += 2;
+        } else if (unreserved(byte) || byte == '/' || byte == '=') *out++ = (char)byte;
+        else {
+            *out++ = '%';
+            *out++ = digits[byte >> 4];
+            *out++ = digits[byte & 15];
+        }
+    }
+    return out - target->other;
+}
+
+/* Whether the second reader has to be asked about the target; -1 where there is no memory. */
+static int asked(Matcher *self, Target *target) {
+    if (target->alike == 1) return 0;
+    Py_ssize_t size = their_form(target);
+    if (size == 0) return 1;
+    int32_t number = match_one((Matcher *)self->theirs, target->other, size);
+    return number < 0 ? -1 : number > 0;
+}
+
+/* What a row comes to: its outcome, or -2 less its combination where Python has to say; UNKNOWN where memory is short. */
+static int32_t outcome_of(Matcher *self, Target *target, const char *text, Py_ssize_t size, int odd) {
+    if (odd) {
+        if (normalise(target, text, size) < 0) return UNKNOWN;
+        text = target->text;
+        size = target->size;
+    }
+    int32_t number = match_one(self, text, size);
+    if (number < 0) return UNKNOWN;
+    int32_t outcome = self->outcomes[number];
+    if (outcome < 0) return -2 - number;
+    if (odd && (outcome & 1) && self->theirs) {
+        int ask = asked(self, target);
+        if (ask) return ask < 0 ? UNKNOWN : -2 - number;
+    }
+    return outcome >> 1;
+}
+
+#define AHEAD 6
+
+/* Fetch what the matcher of a later row needs, because each origin lies elsewhere in memory. */
+static void prefetch(PyObject *matchers, Py_ssize_t many, const int32_t *slot, Py_ssize_t row, Py_ssize_t rows) {
+    if (row + 2 * AHEAD < rows && slot[row + 2 * AHEAD] >= 0 && slot[row + 2 * AHEAD] < many) {
+        const char *item = (const char *)PyList_GET_ITEM(matchers, slot[row + 2 * AHEAD]);
+        __builtin_prefetch(item);
+        __builtin_prefetch(item + 64);
+        __builtin_prefetch(item + 128);
+    }
+    if (row + AHEAD < rows && slot[row + AHEAD] >= 0 && slot[row + AHEAD] < many) {
+        PyObject *item = PyList_GET_ITEM(matchers, slot[row + AHEAD]);
+        if (!Py_IS_TYPE(item, &MatcherType)) return;
+        const Matcher *matcher = (const Matcher *)item;
+        __builtin_prefetch(matcher->prefix_at + matcher->prefixes / 2);
+        if (matcher->prefixes) __builtin_prefetch(matcher->pool + matcher->prefix_at[0]);
+        if (matcher->heads) __builtin_prefetch(matcher->head_at);
+        __builtin_prefetch(matcher->outcomes);
+    }
 }
 
 static PyObject *match(PyObject *module, PyObject *arguments) {
@@ -461,32 +608,26 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
     Column column;
     int good = 0;
     if (column_open(&column, data, offsets) == 0) {
-        const int32_t *slot = slots.buf, *start = starts.buf, *at = column.offsets.buf;
+        const int32_t *slot = slots.buf, *start = starts.buf;
         int32_t *result = out.buf;
-        Target target = {NULL, 0, 0, 0};
+        Target target = {NULL, NULL, 0, 0, 0};
         Py_ssize_t many = PyList_GET_SIZE(matchers);
         good = slots.len >= 4 * column.rows && starts.len >= 4 * column.rows && out.len >= 4 * column.rows;
         if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
         for (Py_ssize_t row = 0; good && row < column.rows; row++) {
+            prefetch(matchers, many, slot, row, column.rows);
             /* Without a matcher or a start, the row is the Python tier's: its outcome stays as it is. */
             if (slot[row] < 0 || slot[row] >= many || start[row] == UNKNOWN) continue;
             PyObject *item = PyList_GET_ITEM(matchers, slot[row]);
             int32_t begin = start[row] < 0 ? -2 - start[row] : start[row];
-            Py_ssize_t size = (Py_ssize_t)at[row + 1] - at[row] - begin;
-            if (size < 0 || !PyObject_TypeCheck(item, &MatcherType)) continue;
-            Matcher *matcher = (Matcher *)item;
-            const char *text = (const char *)column.data.buf + at[row] + begin;
-            if (start[row] < 0) {
-                good = normalise(&target, text, size) == 0;
-                if (!good || (matcher->asks && !target.alike)) continue;
-                text = target.text;
-                size = target.size;
-            }
-            int32_t number = match_one(matcher, text, size);
-            if (number < 0) good = 0;
-            else result[row] = matcher->outcomes[number] >= 0 ? matcher->outcomes[number] : -2 - number;
+            Py_ssize_t size = (Py_ssize_t)(place(&column, row + 1) - place(&column, row)) - begin;
+            if (size < 0 || !Py_IS_TYPE(item, &MatcherType)) continue;
+            const char *text = (const char *)column.data.buf + place(&column, row) + begin;
+            result[row] = outcome_of((Matcher *)item, &target, text, size, start[row] < 0);
+            good = result[row] != UNKNOWN;
         }
         PyMem_Free(target.text);
+        PyMem_Free(target.other);
         column_close(&column);
     }
     PyBuffer_Release(&slots);
@@ -496,128 +637,181 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-/* ---- Locating ---- */
+/* ---- Beginnings: the texts before the third slash, numbered in the order of their coming ---- */
 
-static unsigned char plain_byte[256];
+#define ODD 1
+#define BLANK 2
+static unsigned char kind[256];
+
+typedef struct { int64_t at; int32_t length; } Span;
 
 typedef struct {
-    int32_t *slots, *first, *length;
+    PyObject_HEAD
+    char *pool;
+    int64_t used, held;
+    Span *spans;
+    int32_t *slots;
     int32_t count, room, mask;
-} Names;
+} Beginnings;
 
-static int names_grow(Names *names, int32_t room, const char *data, const int32_t *at) {
-    int32_t slots = 64;
-    while (slots < 2 * room) slots *= 2;
-    int32_t *table = PyMem_Realloc(names->slots, sizeof(int32_t) * (size_t)slots);
-    if (table) names->slots = table;
-    int32_t *first = PyMem_Realloc(names->first, sizeof(int32_t) * (size_t)room);
-    if (first) names->first = first;
-    int32_t *length = PyMem_Realloc(names->length, sizeof(int32_t) * (size_t)room);
-    if (length) names->length = length;
-    if (!table || !first || !length) {
+static int beginnings_grow(Beginnings *self, int32_t room) {
+    int64_t slots = 64;
+    while (slots < 2 * (int64_t)room) slots *= 2;
+    int32_t *table = PyMem_Realloc(self->slots, sizeof(int32_t) * (size_t)slots);
+    if (table) self->slots = table;
+    Span *spans = PyMem_Realloc(self->spans, sizeof(Span) * (size_t)room);
+    if (spans) self->spans = spans;
+    if (!table || !spans) {
         PyErr_NoMemory();
         return -1;
     }
-    names->room = room;
-    names->mask = slots - 1;
+    self->room = room;
+    self->mask = (int32_t)(slots - 1);
     memset(table, 0xFF, sizeof(int32_t) * (size_t)slots);
-    for (int32_t name = 0; name < names->count; name++) {
-        uint64_t place = hashed(data + at[first[name]], (size_t)length[name]);
-        while (table[place & (uint64_t)names->mask] != UNKNOWN) place++;
-        table[place & (uint64_t)names->mask] = name;
+    for (int32_t number = 0; number < self->count; number++) {
+        uint64_t slot = hashed(self->pool + spans[number].at, (size_t)spans[number].length);
+        while (table[slot & (uint64_t)self->mask] != UNKNOWN) slot++;
+        table[slot & (uint64_t)self->mask] = number;
     }
     return 0;
 }
 
-static int32_t names_number(Names *names, const char *data, const int32_t *at, int32_t row, int32_t length) {
-    const char *text = data + at[row];
-    uint64_t place = hashed(text, (size_t)length);
-    for (;; place++) {
-        int32_t name = names->slots[place & (uint64_t)names->mask];
-        if (name == UNKNOWN) break;
-        if (names->length[name] == length && memcmp(data + at[names->first[name]], text, (size_t)length) == 0) return name;
-    }
-    if (names->count == names->room) {
-        if (names_grow(names, 2 * names->room, data, at) < 0) return -1;
-        place = hashed(text, (size_t)length);
-        while (names->slots[place & (uint64_t)names->mask] != UNKNOWN) place++;
-    }
-    names->first[names->count] = row;
-    names->length[names->count] = length;
-    names->slots[place & (uint64_t)names->mask] = names->count;
-    return names->count++;
+static int same(const Beginnings *self, int32_t number, const char *text, int32_t length) {
+    const Span *span = &self->spans[number];
+    return span->length == length && memcmp(self->pool + span->at, text, (size_t)length) == 0;
 }
 
-static PyObject *locate(PyObject *module, PyObject *arguments) {
+static int32_t beginnings_add(Beginnings *self, const char *text, int32_t length) {
+    if (self->count >= 1 << 29) {
+        PyErr_SetString(PyExc_OverflowError, "too many beginnings");
+        return -1;
+    }
+    if (self->count == self->room && beginnings_grow(self, self->room ? 2 * self->room : 1024) < 0) return -1;
+    if (self->used + length > self->held) {
+        int64_t held = 2 * (self->used + length) + 4096;
+        char *pool = PyMem_Realloc(self->pool, (size_t)held);
+        if (pool == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        self->pool = pool;
+        self->held = held;
+    }
+    memcpy(self->pool + self->used, text, (size_t)length);
+    self->spans[self->count] = (Span){self->used, length};
+    self->used += length;
+    uint64_t slot = hashed(text, (size_t)length);
+    while (self->slots[slot & (uint64_t)self->mask] != UNKNOWN) slot++;
+    self->slots[slot & (uint64_t)self->mask] = self->count;
+    return self->count++;
+}
+
+/* The number of a text, which becomes the next one where it is new; -1 where there is no memory. */
+static int32_t beginnings_number(Beginnings *self, const char *text, int32_t length) {
+    if (self->room)
+        for (uint64_t slot = hashed(text, (size_t)length);; slot++) {
+            int32_t number = self->slots[slot & (uint64_t)self->mask];
+            if (number == UNKNOWN) break;
+            if (same(self, number, text, length)) return number;
+        }
+    return beginnings_add(self, text, length);
+}
+
+static const char *third_slash(const char *text, const char *end) {
+    Py_ssize_t size = end - text;
+    const char *at = text;
+    int seen = 0;
+    if (size > 8 && memcmp(text, "https://", 8) == 0) at += 8, seen = 2;
+    for (; seen < 3; seen++, at++) {
+        at = at < end ? memchr(at, '/', (size_t)(end - at)) : NULL;
+        if (at == NULL || seen == 2) return at;
+    }
+    return NULL;
+}
+
+static int kinds(const char *text, const char *end) {
+    int found = 0;
+    for (; text < end; text++) found |= kind[(unsigned char)*text];
+    return found;
+}
+
+static PyObject *beginnings_locate(Beginnings *self, PyObject *arguments) {
     PyObject *data, *offsets, *result = NULL;
     Py_buffer codes, starts;
     int longest;
     if (!PyArg_ParseTuple(arguments, "OOw*w*i", &data, &offsets, &codes, &starts, &longest)) return NULL;
     Column column;
-    Names names = {NULL, NULL, NULL, 0, 0, 0};
     if (column_open(&column, data, offsets) == 0) {
-        const int32_t *at = column.offsets.buf;
-        const char *bytes = column.data.buf;
-        int32_t *code = codes.buf, *start = starts.buf;
-        int good = codes.len >= 4 * column.rows && starts.len >= 4 * column.rows && column.rows < INT32_MAX;
+        int32_t *code = codes.buf, *start = starts.buf, before = self->count, last = UNKNOWN;
+        int good = codes.len >= 4 * column.rows && starts.len >= 4 * column.rows;
         if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
-        good = good && names_grow(&names, 1024, bytes, at) == 0;
-        int32_t last = UNKNOWN;
-        for (int32_t row = 0; good && row < (int32_t)column.rows; row++) {
-            const char *text = bytes + at[row], *end = bytes + at[row + 1], *slash = text;
+        for (Py_ssize_t row = 0; good && row < column.rows; row++) {
+            const char *text = (const char *)column.data.buf + place(&column, row);
+            const char *end = (const char *)column.data.buf + place(&column, row + 1);
             code[row] = start[row] = UNKNOWN;
             if (end - text > longest) continue;
-            for (int found = 0; found < 3 && slash != NULL; found++) {
-                slash = memchr(slash, '/', (size_t)(end - slash));
-                if (slash != NULL && found < 2) slash++;
-            }
-            if (slash == NULL) continue;
+            const char *slash = third_slash(text, end);
+            if (slash == NULL || kinds(text, slash)) continue;
             int32_t length = (int32_t)(slash - text);
-            const char *one = text;
-            while (one < end && plain_byte[(unsigned char)*one]) one++;
-            if (one < slash) continue;
-            if (last == UNKNOWN || names.length[last] != length || memcmp(bytes + at[names.first[last]], text, (size_t)length) != 0)
-                last = names_number(&names, bytes, at, row, length);
-            if (last < 0) good = 0;
+            if (last == UNKNOWN || !same(self, last, text, length)) last = beginnings_number(self, text, length);
+            good = last >= 0;
             code[row] = last;
-            int blank = 0;
-            for (const char *odd = one; odd < end && !blank; odd++) blank = (unsigned char)*odd <= 0x20;
-            if (!blank) start[row] = one == end ? length : -2 - length;
+            int found = kinds(slash, end);
+            if (!(found & BLANK)) start[row] = found ? -2 - length : length;
         }
-        if (good) result = PyList_New(names.count);
-        for (int32_t name = 0; result && name < names.count; name++) {
-            PyObject *text = PyUnicode_FromStringAndSize(bytes + at[names.first[name]], names.length[name]);
+        if (good) result = PyList_New(self->count - before);
+        for (int32_t number = before; result && number < self->count; number++) {
+            const Span *span = &self->spans[number];
+            PyObject *text = PyUnicode_FromStringAndSize(self->pool + span->at, span->length);
             if (text == NULL) Py_CLEAR(result);
-            else PyList_SET_ITEM(result, name, text);
+            else PyList_SET_ITEM(result, number - before, text);
         }
         column_close(&column);
     }
-    PyMem_Free(names.slots);
-    PyMem_Free(names.first);
-    PyMem_Free(names.length);
     PyBuffer_Release(&codes);
     PyBuffer_Release(&starts);
     return result;
 }
 
+static void beginnings_dealloc(Beginnings *self) {
+    PyMem_Free(self->pool);
+    PyMem_Free(self->spans);
+    PyMem_Free(self->slots);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static Py_ssize_t beginnings_length(Beginnings *self) { return self->count; }
+
+static PyMethodDef beginnings_methods[] = {
+    {"locate", (PyCFunction)beginnings_locate, METH_VARARGS,
+     "locate(data, offsets, codes, starts, longest): number the texts before the third slash, and list the new ones."},
+    {NULL, NULL, 0, NULL}};
+
+static PySequenceMethods beginnings_sequence = {.sq_length = (lenfunc)beginnings_length};
+
+static PyTypeObject BeginningsType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "optout.audit._kernel.Beginnings",
+    .tp_basicsize = sizeof(Beginnings),
+    .tp_dealloc = (destructor)beginnings_dealloc,
+    .tp_as_sequence = &beginnings_sequence,
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "The texts before the third slash of URLs, numbered in the order of their coming.",
+    .tp_methods = beginnings_methods,
+    .tp_new = PyType_GenericNew,
+};
+
 static PyMethodDef functions[] = {
     {"match", match, METH_VARARGS,
      "match(matchers, slots, starts, data, offsets, out): put the outcome of each row into `out`, or -2 - combination."},
-    {"locate", locate, METH_VARARGS,
-     "locate(data, offsets, codes, starts, longest): number the texts before the third slash, and list them."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", "The compiled tier of the audit.", -1, functions};
 
 PyMODINIT_FUNC PyInit__kernel(void) {
-    for (int byte = 0x21; byte < 0x7F; byte++) plain_byte[byte] = strchr("#$%*", byte) == NULL;
-    if (PyType_Ready(&MatcherType) < 0) return NULL;
+    for (int byte = 0; byte < 256; byte++)
+        kind[byte] = byte <= 0x20 ? ODD | BLANK : byte >= 0x7F || strchr("#$%*", byte) ? ODD : 0;
     PyObject *made = PyModule_Create(&module);
     if (made == NULL) return NULL;
-    Py_INCREF(&MatcherType);
-    if (PyModule_AddObject(made, "Matcher", (PyObject *)&MatcherType) < 0) {
-        Py_DECREF(&MatcherType);
-        Py_CLEAR(made);
-    }
+    if (PyModule_AddType(made, &MatcherType) < 0 || PyModule_AddType(made, &BeginningsType) < 0) Py_CLEAR(made);
     return made;
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,18 +16,19 @@ import numpy as np
 from optout.acquisition.lists import Lists
 from optout.audit.dates import NO_DATE
 from optout.audit.listed import Listed
-from optout.audit.locate import NOWHERE, Located, buffers, locate
+from optout.audit.locate import NOWHERE, Located, Locator, buffers
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
 from optout.audit.sites import View
+from optout.audit.states import NO_STATE, Dated, States
 from optout.urls import match_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from optout.acquisition.history import OriginState, Store
-    from optout.audit.sites import Load, Site
+    from optout.audit.sites import Site
     from optout.identity import Identity
     from optout.model import Exchange
     from optout.policy import Policy
@@ -37,11 +38,14 @@ try:
 except ImportError:
     KERNEL = None
 
-TIMELINES_KEPT = 200_000
+ORIGINS_KEPT = 200_000
+SITES_KEPT = 100_000
+WAVE = 1_024
+"""How many contents are compiled before the rows that belong to them are judged."""
+
 SINCE = "since."
 """What stands before a reason that only a later state gives."""
 
-NO_STATE = -1
 _DAY = 86_400
 
 
@@ -72,14 +76,6 @@ class Reading(NamedTuple):
     name: str
     policy: Policy
     retroactive: bool
-
-
-class Dated(NamedTuple):
-    """A state of an origin: when it was seen, what names its content, and how to get it."""
-
-    at: int
-    key: str
-    load: Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +129,8 @@ class Judge:
         by_digest: dict[tuple[str, str], View] = {}
         for reading in readings:
             key = (reading.policy.digest, reading.policy.registry_digest)
-            self._views.append(by_digest.setdefault(key, View(reading.policy, identity, self.outcomes)))
-        self._timelines: OrderedDict[str, tuple[Dated, ...]] = OrderedDict()
+            self._views.append(by_digest.setdefault(key, View(reading.policy, identity, self.outcomes, kernel)))
+        self._begin()
 
     def judge(
         self,
@@ -149,27 +145,32 @@ class Judge:
             dates: the rows' own dates in seconds, `NO_DATE` where a row has none; needed for `When.CRAWL`.
             pages: for rows with content, what their pages are.
         """
-        located = locate(urls, self.kernel)
+        self._forget()
+        located = self._locator.locate(urls)
         pages = self._listed.add(located, pages or {})
-        states = _States([self._timeline(origin) for origin in located.origins])
+        states = self._states
+        states.extend([self._read(origin) for origin in located.origins[len(states) :]])
         near = [reading.policy.nearest_capture_days for reading in self.readings]
-        choices = {days: self._choose(states, located, dates, days * _DAY) for days in set(near)}
+        choices = {days: self._choose(located, dates, days * _DAY) for days in set(near)}
         chosen = choices[near[0]]
         numbers = tuple(
-            self._reading(reading, view, states, choices[days], located, pages)
+            self._reading(reading, view, choices[days], located, pages)
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
         when = states.when(chosen)
-        newest = self._newest(states, chosen, located, numbers[0], pages)
+        newest = self._newest(chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
 
-    def _timeline(self, origin: str) -> tuple[Dated, ...]:
-        known = self._timelines.get(origin)
-        if known is None:
-            known = self._timelines[origin] = self._read(origin)
-            if len(self._timelines) > TIMELINES_KEPT:
-                self._timelines.popitem(last=False)
-        return known
+    def _forget(self) -> None:
+        """Begin anew where more has come up than is to be kept."""
+        if len(self._states) > ORIGINS_KEPT or any(len(view) > SITES_KEPT for view in self._views):
+            self._begin()
+
+    def _begin(self) -> None:
+        self._locator, self._states = Locator(self.kernel), States()
+        for view in self._views:
+            view.clear()
+        self._ready = {view: _Ready(view, self._states) for view in self._views}
 
     def _read(self, origin: str) -> tuple[Dated, ...]:
         """The dated states of an origin that may count, oldest first."""
@@ -189,15 +190,15 @@ class Judge:
             return () if state is None else state.exchanges
         return self._store.states(origin)[number].exchanges
 
-    def _choose(self, states: _States, located: Located, dates: np.ndarray | None, most: int) -> np.ndarray:
+    def _choose(self, located: Located, dates: np.ndarray | None, most: int) -> np.ndarray:
         """For each row the number of the state that counts, at most so many seconds from its date, or `NO_STATE`."""
         if self._as_of.when is When.NOW:
-            return states.last(located.codes)
+            return self._states.last(located.codes)
         if self._as_of.moment is not None:
             asked = np.full(len(located.codes), int(self._as_of.moment.timestamp()), np.int64)
         else:
             asked = np.full(len(located.codes), NO_DATE, np.int64) if dates is None else dates
-        return states.nearest(located.codes, asked, most)
+        return self._states.nearest(located.codes, asked, most)
 
     def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray:
         if self._as_of.when is not When.CRAWL or dates is None:
@@ -208,170 +209,163 @@ class Judge:
         self,
         reading: Reading,
         view: View,
-        states: _States,
         chosen: np.ndarray,
         located: Located,
         pages: Mapping[int, Sequence[Exchange]],
     ) -> np.ndarray:
         """What every row comes to in one way of judging."""
-        numbers = self._unknown(reading.policy, located, states)
+        numbers = self._unknown(reading.policy, located)
         rows = np.flatnonzero(chosen != NO_STATE)
-        numbers[rows] = self._under(view, states, chosen[rows], located, rows)
+        numbers[rows] = self._under(view, chosen[rows], located, rows)
         for row, page in pages.items():
-            numbers[row] = self._page(view, states, int(chosen[row]), located.url(row), page, int(numbers[row]))
+            numbers[row] = self._page(view, int(chosen[row]), located.url(row), page, int(numbers[row]))
         if reading.retroactive:
-            self._since(view, states, chosen, located, numbers)
+            self._since(view, chosen, located, numbers)
         return numbers
 
-    def _unknown(self, policy: Policy, located: Located, states: _States) -> np.ndarray:
+    def _unknown(self, policy: Policy, located: Located) -> np.ndarray:
         """The outcome of every row as if no state counted: why none does."""
         number = self.outcomes.number
         nowhere = number(undecided(policy.unknown, "url.malformed", MALFORMED))
         missing = number(undecided(policy.unknown, "url.missing", MALFORMED))
         unknown = number(undecided(policy.unknown, "origin.unknown", UNKNOWN))
         unknown_then = number(undecided(policy.unknown, "origin.unknown-then", UNKNOWN))
-        seen = np.append(states.counts > 0, False)
-        numbers = np.where(seen[located.codes], unknown_then, unknown)
-        numbers = np.where(located.codes == NOWHERE, nowhere, numbers)
+        by_origin = np.where(self._states.seen, unknown_then, unknown).astype(np.int32)
+        by_origin[NOWHERE] = nowhere
+        numbers: np.ndarray = by_origin[located.codes]
         if located.urls.null_count:
-            numbers = np.where(located.urls.is_null().to_numpy(zero_copy_only=False), missing, numbers)
-        return numbers.astype(np.int32)
-
-    def _under(self, view: View, states: _States, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
-        """What rows come to under the states that were chosen for them.
-
-        One site is dealt with after the other, so that each is compiled once.
-        """
-        if self.kernel is not None:
-            return self._under_compiled(self.kernel, view, states, chosen, located, rows)
-        numbers = np.empty(len(rows), np.int32)
-        exceptional = located.odd[rows] | located.robots[rows]
-        order = np.argsort(chosen, kind="stable")
-        for group in np.split(order, np.flatnonzero(np.diff(chosen[order])) + 1) if len(order) else ():
-            state = states.all[int(chosen[group[0]])]
-            site = view.site(state.key, state.load)
-            if not site.constant:
-                numbers[group] = site.judge(located, rows[group])
-                continue
-            numbers[group] = site.usual
-            if site.delicate and (exceptions := group[exceptional[group]]).size:
-                numbers[exceptions] = site.judge(located, rows[exceptions])
+            numbers[located.urls.is_null().to_numpy(zero_copy_only=False)] = missing
         return numbers
 
+    def _under(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
+        """What rows come to under the states that were chosen for them."""
+        if self.kernel is not None:
+            return self._under_compiled(self.kernel, self._ready[view], chosen, located, rows)
+        return self._under_python(view, chosen, located, rows)
+
     def _under_compiled(
-        self, kernel: ModuleType, view: View, states: _States, chosen: np.ndarray, located: Located, rows: np.ndarray
+        self, kernel: ModuleType, ready: _Ready, chosen: np.ndarray, located: Located, rows: np.ndarray
     ) -> np.ndarray:
-        """The same by the compiled tier, in one call for all rows but the odd ones."""
+        """By the compiled tier: what is new in waves, then all else in one call."""
         slots = np.full(len(located.codes), NO_STATE, np.int32)
         slots[rows] = chosen
-        sites: list[Site | None] = [None] * len(states.all)
-        matchers: list[object] = [None] * len(states.all)
-        used = np.flatnonzero(np.bincount(chosen, minlength=len(states.all)))
-        new = {number for number in used.tolist() if not view.has(states.all[number].key)}
-        out = np.full(len(located.codes), NO_STATE, np.int32)
-        for group in _groups(chosen, rows, new):
-            # What is new is dealt with site by site, so that each is compiled once.
-            state = states.all[int(slots[group[0]])]
-            out[group] = view.site(state.key, state.load).judge(located, group)
-            slots[group] = NO_STATE
-        for number in used.tolist():
-            if number not in new:
-                state = states.all[number]
-                sites[number] = site = view.site(state.key, state.load)
-                matchers[number] = site.flat(kernel)
-        kernel.match(matchers, slots, located.starts, *buffers(located.urls), out)
-        for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
-            known, number, url = sites[slots[row]], int(out[row]), partial(located.url, row)
-            if known is not None:
-                odd = number == NO_STATE
-                out[row] = known.judge_target(match_target(url()), url()) if odd else known.resolve(-2 - number, url)
+        out = np.full(len(slots), NO_STATE, np.int32)
+        for wave in ready.make(chosen):
+            new = np.zeros(len(ready.sites) + 1, bool)
+            new[wave] = True
+            mine = new[slots]
+            _match(kernel, ready, np.where(mine, slots, NO_STATE).astype(np.int32), located, out)
+            slots[mine] = NO_STATE
+        _match(kernel, ready, slots, located, out)
         judged: np.ndarray = out[rows]
         return judged
 
-    def _since(self, view: View, states: _States, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
+    def _under_python(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
+        """By Python alone, one site after the other, so that each is compiled once."""
+        order = _in_order(chosen, len(self._states.all))
+        chosen, rows = chosen[order], rows[order]
+        targets = located.targets(rows)
+        exceptional = located.odd[rows] | located.robots[rows]
+        judged = np.empty(len(rows), np.int32)
+        for begin, end in pairwise(
+            [0, *(np.flatnonzero(np.diff(chosen)) + 1).tolist(), len(rows)] if len(rows) else []
+        ):
+            state = self._states.all[int(chosen[begin])]
+            site = view.site(state.key, state.load)
+            if not site.constant:
+                judged[begin:end] = site.judge(targets[begin:end], rows[begin:end], located)
+                continue
+            judged[begin:end] = site.usual
+            if site.delicate:
+                for at in (np.flatnonzero(exceptional[begin:end]) + begin).tolist():
+                    judged[at] = site.judge_target(targets[at], located.url(int(rows[at])))
+        numbers = np.empty(len(rows), np.int32)
+        numbers[order] = judged
+        return numbers
+
+    def _since(self, view: View, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
         """Let later states deny: the strictest of all states from the chosen one on counts."""
         rows = np.flatnonzero(chosen != NO_STATE)
-        ends = states.last(located.codes)
+        ends = self._states.last(located.codes)
         step = 1
         while (rows := rows[chosen[rows] + step <= ends[rows]]).size:
-            later = self._under(view, states, chosen[rows] + step, located, rows)
+            later = self._under(view, chosen[rows] + step, located, rows)
             pairs = zip(numbers[rows].tolist(), later.tolist(), strict=True)
             numbers[rows] = [self.outcomes.stricter(own, other, SINCE) for own, other in pairs]
             step += 1
 
     def _newest(
         self,
-        states: _States,
         chosen: np.ndarray,
         located: Located,
         numbers: np.ndarray,
         pages: Mapping[int, Sequence[Exchange]],
     ) -> np.ndarray:
         """What rows come to under the newest states of their origins."""
-        newest = numbers.copy()
-        last = states.last(located.codes)
+        last = self._states.last(located.codes)
         rows = np.flatnonzero((chosen != last) & (last != NO_STATE))
-        if rows.size:
-            newest[rows] = self._under(self._views[0], states, last[rows], located, rows)
-            for row in set(rows.tolist()) & pages.keys():
-                url, page = located.url(row), pages[row]
-                newest[row] = self._page(self._views[0], states, int(last[row]), url, page, int(newest[row]))
+        if not rows.size:
+            return numbers
+        newest = numbers.copy()
+        newest[rows] = self._under(self._views[0], last[rows], located, rows)
+        for row in set(rows.tolist()) & pages.keys():
+            url, page = located.url(row), pages[row]
+            newest[row] = self._page(self._views[0], int(last[row]), url, page, int(newest[row]))
         return newest
 
-    def _page(self, view: View, states: _States, state: int, url: str, page: Sequence[Exchange], number: int) -> int:
+    def _page(self, view: View, state: int, url: str, page: Sequence[Exchange], number: int) -> int:
         """What a row comes to with its content."""
         if not view.telling(page):
             return number
         if state == NO_STATE:
             return self.outcomes.stricter(view.page_alone(url, page, self.outcomes.all[number].status), number, "")
-        return view.site(*states.all[state][1:]).judge_page(url, page)
+        return view.site(*self._states.all[state][1:]).judge_page(url, page)
 
 
-class _States:
-    """The dated states of the origins of a batch, one after the other."""
+class _Ready:
+    """The sites of states that have been judged by under a view, by the number of the state."""
 
-    def __init__(self, timelines: Sequence[Sequence[Dated]]) -> None:
-        self.all = [state for timeline in timelines for state in timeline]
-        self.counts = np.array([len(timeline) for timeline in timelines], np.int64)
-        self._ends = np.append(np.cumsum(self.counts), 0)
-        self._times = np.array([state.at for state in self.all], np.int64)
-        owners = np.repeat(np.arange(len(timelines)), self.counts)
-        self._order = (owners << 36) + self._times
+    def __init__(self, view: View, states: States) -> None:
+        self._view, self._states = view, states
+        self.sites: list[Site | None] = []
+        self.matchers: list[object] = []
+        self._made = np.zeros(0, bool)
 
-    def last(self, codes: np.ndarray) -> np.ndarray:
-        """The newest state of each row's origin."""
-        seen = np.append(self.counts > 0, False)
-        return np.where(seen[codes], self._ends[codes] - 1, NO_STATE)
+    def make(self, chosen: np.ndarray) -> Iterator[np.ndarray]:
+        """Make what is missing, a few at a time, so that each is compiled once; tell which states these are."""
+        grown = len(self._states.all) - len(self.sites)
+        self.sites += [None] * grown
+        self.matchers += [None] * grown
+        self._made = np.append(self._made, np.zeros(grown, bool))
+        missing = np.unique(chosen[~self._made[chosen]])
+        for wave in np.array_split(missing, -(-len(missing) // WAVE)) if len(missing) else ():
+            for number in wave.tolist():
+                state = self._states.all[number]
+                site = self.sites[number] = self._view.site(state.key, state.load)
+                self.matchers[number] = site.matcher
+            self._made[wave] = True
+            yield wave
 
-    def when(self, chosen: np.ndarray) -> np.ndarray:
-        """When the chosen states were seen."""
-        times = np.append(self._times, NO_DATE)
-        return times[chosen]  # type: ignore[no-any-return]
-
-    def nearest(self, codes: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
-        """The last state at or before a time, if it is near enough, or else the first after it, if that is."""
-        usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35)
-        usable &= np.append(self.counts > 0, False)[codes]
-        moments = np.where(usable, asked, 0)
-        owners = np.where(usable, codes, 0).astype(np.int64)
-        before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1
-        starts = self._ends[owners] - self.counts[owners] if len(self.counts) else owners
-        chosen = np.full(len(codes), NO_STATE, np.int64)
-        for state, inside in ((before + 1, before + 1 < self._ends[owners]), (before, before >= starts)):
-            known = usable & inside
-            gaps = np.abs(self.when(np.where(known, state, NO_STATE)) - moments)
-            chosen = np.where(known & (gaps <= most), state, chosen)
-        return chosen
+    def site(self, number: int) -> Site:
+        """The site of a state that is made."""
+        site = self.sites[number]
+        assert site is not None  # noqa: S101 - `make` comes first
+        return site
 
 
-def _groups(chosen: np.ndarray, rows: np.ndarray, wanted: set[int]) -> Iterable[np.ndarray]:
-    """The rows of each state that is wanted."""
-    if not wanted:
-        return []
-    mine = np.isin(chosen, list(wanted))
-    keys, places = chosen[mine], rows[mine]
-    order = np.argsort(keys, kind="stable")
-    return np.split(places[order], np.flatnonzero(np.diff(keys[order])) + 1)
+def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Located, out: np.ndarray) -> None:
+    """Put in what rows come to; what the compiled tier leaves open is settled one by one."""
+    kernel.match(ready.matchers, slots, located.starts, *buffers(located.urls), out)
+    for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
+        site, number, url = ready.site(slots[row]), int(out[row]), located.url(row)
+        target = match_target(url)
+        out[row] = site.judge_target(target, url) if number == NO_STATE else site.settle(-2 - number, target, url)
+
+
+def _in_order(chosen: np.ndarray, states: int) -> np.ndarray:
+    """Where the rows of each state are, one state after the other; NumPy sorts short numbers by their digits."""
+    order: np.ndarray = np.argsort(chosen.astype(np.uint16) if states <= 1 << 16 else chosen, kind="stable")
+    return order
 
 
 def moment(seconds: int) -> datetime:

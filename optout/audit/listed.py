@@ -39,11 +39,14 @@ class Listed:
         """The pages of rows, and what lists say about them, their URLs and their hosts."""
         if self._none:
             return pages
-        hosts = [self._host(origin) for origin in located.origins]
         found: dict[int, Sequence[Exchange]] = dict(pages)
         for row in np.flatnonzero(located.codes != NOWHERE).tolist():
             own = pages.get(row, ())
-            finds = (*hosts[located.codes[row]], *self._lists.consult_url(located.url(row)), *self._content(own))
+            finds = (
+                *self._host(located.origins[located.codes[row]]),
+                *self._lists.consult_url(located.url(row)),
+                *self._content(own),
+            )
             if finds:
                 found[row] = (*own, *finds)
         return found

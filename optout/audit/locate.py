@@ -1,13 +1,15 @@
 """Which origin each URL of a column belongs to, found for all rows at once.
 
-An origin depends on the text before the third slash, and a column has few distinct ones. So Arrow cuts the column and
-numbers what it finds, and `optout.urls.origin_of` is asked once for each distinct text. Rows whose origin that text
-alone does not tell (a `?` before the slash, a line break, a missing scheme) are asked about one by one.
+An origin depends on the text before the third slash, and a column has few distinct ones. So Arrow, or the compiled
+tier, cuts the column and numbers what it finds, and `optout.urls.origin_of` is asked once for each distinct text. Rows
+whose origin that text alone does not tell (a `?` before the slash, a line break, a missing scheme) are asked about one
+by one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
@@ -34,7 +36,7 @@ class Located:
     Attributes:
         urls: the column, as text; null where a row has no URL that could be written as text.
         codes: for each row the number of its origin, or `NOWHERE`.
-        origins: the origins by number, as `Origin.text`.
+        origins: the origins by number, as `Origin.text`; those of earlier columns among them.
         odd: rows whose match target is not simply what follows the third slash.
         tails: what follows the third slash of each URL, where it is not odd; None where `starts` tells it.
         starts: the place of the third slash of each URL, -2 less that place where what follows is not in normal form,
@@ -49,7 +51,6 @@ class Located:
     tails: pa.Array | None
     starts: np.ndarray | None
     exact: dict[int, str] = field(default_factory=dict)
-    _plain: list[str] = field(default_factory=list)
 
     @property
     def robots(self) -> np.ndarray:
@@ -65,41 +66,57 @@ class Located:
         """The match targets of rows whose origin is known, in that order."""
         if self.tails is None:
             return [match_target(self.url(row)) for row in rows.tolist()]
-        if not self._plain:
-            self._plain.extend(self.tails.to_pylist())
-        plain = self._plain
-        found = ["/" + plain[row] for row in rows.tolist()]
+        joined = pc.binary_join_element_wise(pa.scalar("/", self.tails.type), self.tails.take(pa.array(rows)), "")
+        found: list[str] = joined.to_numpy(zero_copy_only=False).tolist()
         for at in np.flatnonzero(self.odd[rows]).tolist():
             found[at] = match_target(self.url(int(rows[at])))
         return found
 
 
-def locate(column: pa.Array | pa.ChunkedArray, kernel: ModuleType | None = None) -> Located:
-    """Find the origin of every URL of a column.
+class Locator:
+    """Locates columns, and keeps what it has learnt about the beginnings of URLs."""
 
-    Args:
-        column: of strings or of bytes; a row may be null, not UTF-8, or anything else but a URL.
-        kernel: the compiled tier, where it is to be used.
-    """
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    urls, exact = _as_text(column)
-    finder = _Finder()
-    if kernel is None:
-        return _located(urls, exact, finder)
-    codes, starts = np.empty(len(urls), np.int32), np.empty(len(urls), np.int32)
-    names = kernel.locate(*buffers(urls), codes, starts, MAX_URL_LENGTH)
-    answers = np.array([*(finder.prefix(_three(name)) for name in names), _ASK], np.int32)
-    codes = answers[codes]
-    if urls.null_count:
-        missing = urls.is_null().to_numpy(zero_copy_only=False)
-        codes[missing] = NOWHERE
-        starts[missing] = NO_START
-    asked = np.flatnonzero(codes == _ASK)
-    if asked.size:
-        _alone(urls, exact, finder, asked, codes)
-        starts[asked] = NO_START
-    return Located(urls, codes, finder.origins, starts < 0, None, starts, exact)
+    def __init__(self, kernel: ModuleType | None = None) -> None:
+        """Begin with nothing known.
+
+        Args:
+            kernel: the compiled tier, where it is to be used.
+        """
+        self._finder = _Finder()
+        self._beginnings = None if kernel is None else kernel.Beginnings()
+        self._answers = np.array([_ASK], np.int32)
+
+    @property
+    def origins(self) -> list[str]:
+        """Every origin that has come up, by number."""
+        return self._finder.origins
+
+    def locate(self, column: pa.Array | pa.ChunkedArray) -> Located:
+        """Find the origin of every URL of a column.
+
+        Args:
+            column: of strings or of bytes; a row may be null, not UTF-8, or anything else but a URL.
+        """
+        urls, exact = _as_text(_whole(column))
+        if self._beginnings is None:
+            return _located(urls, exact, self._finder)
+        codes, starts = np.empty(len(urls), np.int32), np.empty(len(urls), np.int32)
+        new = self._beginnings.locate(*buffers(urls), codes, starts, MAX_URL_LENGTH)
+        if new:
+            found = [self._finder.prefix(_three(name)) for name in new]
+            self._answers = np.concatenate([self._answers[:-1], np.array([*found, _ASK], np.int32)])
+        codes = self._answers[codes]
+        if urls.null_count:
+            missing = urls.is_null().to_numpy(zero_copy_only=False)
+            codes[missing] = NOWHERE
+            starts[missing] = NO_START
+        # What is judged in these rows is not what the column holds.
+        starts[list(exact)] = NO_START
+        asked = np.flatnonzero(codes == _ASK)
+        if asked.size:
+            _alone(urls, exact, self._finder, asked, codes)
+            starts[asked] = NO_START
+        return Located(urls, codes, self.origins, starts < 0, None, starts, exact)
 
 
 NO_START = -1
@@ -109,8 +126,9 @@ NO_START = -1
 def buffers(urls: pa.Array) -> tuple[object, np.ndarray]:
     """The bytes of a column of strings, and where each begins and the last ends."""
     _, offsets, data = urls.buffers()
-    places = np.frombuffer(offsets, np.int32)[urls.offset : urls.offset + len(urls) + 1] if offsets else _NO_PLACES
-    return (data if data is not None else b""), places
+    width = np.int64 if pa.types.is_large_string(urls.type) else np.int32
+    places = np.frombuffer(offsets, width)[urls.offset : urls.offset + len(urls) + 1] if offsets else _NO_PLACES
+    return (data if data is not None else b""), places if len(places) else _NO_PLACES
 
 
 _NO_PLACES = np.zeros(1, np.int32)
@@ -126,20 +144,18 @@ def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
     cut = pc.split_pattern(urls, "/", max_splits=3)
     offsets = cut.offsets.to_numpy()
     parts, counts = cut.values, np.diff(offsets)
-    regular = counts >= 3
-    tails = parts.take(pa.array(offsets[1:] - 1, mask=counts != 4)).fill_null("")
+    whole = counts == 4
+    tails = parts.take(pa.array(offsets[1:] - 1, mask=None if whole.all() else ~whole)).fill_null("")
     codes = np.full(len(urls), NOWHERE, np.int32)
-    doubtful = ~regular
-    if regular.any():
-        rows = np.flatnonzero(regular)
-        starts = offsets[:-1][rows]
-        keys = [_encoded(parts.take(pa.array(starts + place))) for place in (0, 1, 2)]
-        combined, inverse = np.unique(_combined(keys), return_inverse=True)
-        answers = np.array([finder.prefix(key) for key in _texts(combined, keys)], np.int32)
+    regular = counts >= 3
+    secure = pc.starts_with(urls, "https://").fill_null(_NO).to_numpy(zero_copy_only=False)
+    for rows, fixed in ((np.flatnonzero(regular & secure), _SECURE), (np.flatnonzero(regular & ~secure), ())):
+        keys = [_encoded(parts.take(pa.array(offsets[rows] + place))) for place in range(len(fixed), 3)]
+        combined, inverse = _distinct(keys)
+        answers = np.array([finder.prefix((*fixed, *key)) for key in _texts(combined, keys)], np.int32)
         codes[rows] = answers[inverse]
-        doubtful = doubtful | (codes == _ASK)
     lengths = pc.fill_null(pc.utf8_length(urls), 0).to_numpy(zero_copy_only=False)
-    doubtful |= lengths > MAX_URL_LENGTH
+    doubtful = ~regular | (codes == _ASK) | (lengths > MAX_URL_LENGTH)
     odd = pc.match_substring_regex(urls, _ODD).fill_null(_NO).to_numpy(zero_copy_only=False)
     odd = odd | (counts < 4) | doubtful
     _alone(urls, exact, finder, np.flatnonzero(doubtful), codes)
@@ -147,6 +163,7 @@ def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
 
 
 _NO = pa.scalar(value=False)
+_SECURE = ("https:", "")
 
 
 def _alone(urls: pa.Array, exact: dict[int, str], finder: _Finder, rows: np.ndarray, codes: np.ndarray) -> None:
@@ -168,7 +185,7 @@ class _Finder:
         self._numbers: dict[str, int] = {}
         self.origins: list[str] = []
 
-    def prefix(self, key: tuple[str, str, str]) -> int:
+    def prefix(self, key: Sequence[str]) -> int:
         """The number of the origin that a URL's text before the third slash tells, or `_ASK`."""
         scheme, empty, authority = key
         text = f"{scheme}//{authority}"
@@ -213,25 +230,50 @@ def _origin_text(url: str) -> str:
     return origin_of(url).text
 
 
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, with wide offsets where its bytes need them."""
+    if isinstance(column, pa.ChunkedArray):
+        plain = pa.types.is_string(column.type) or pa.types.is_binary(column.type)
+        if plain and column.nbytes > _MOST:
+            column = column.cast(pa.large_string() if pa.types.is_string(column.type) else pa.large_binary())
+        column = column.combine_chunks()
+    return column
+
+
+_MOST = 2**31 - 1
+
+
 def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     """A column as strings, and the rows that are not UTF-8 with surrogates for their octets."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return column.cast(pa.string()), {}
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-        return column.cast(pa.string()), {}
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        # Taken with wide offsets: the text of many rows may be longer than that of the dictionary.
+        wide = pa.large_binary() if _binary(kind.value_type) else pa.large_string()
+        return _as_text(column.dictionary.cast(wide).take(column.indices))
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return column, {}
+    text = pa.large_string() if pa.types.is_large_binary(kind) or pa.types.is_string_view(kind) else pa.string()
     try:
-        return column.cast(pa.string()), {}
+        return column.cast(text), {}
     except pa.ArrowInvalid:
-        values = column.to_pylist()
-        texts = [None if value is None else value.decode("utf-8", "replace") for value in values]
-        exact = {
-            row: value.decode("utf-8", "surrogateescape")
-            for row, (value, text) in enumerate(zip(values, texts, strict=True))
-            if value is not None and text is not None and "\ufffd" in text
-        }
-        return pa.array(texts, pa.string()), exact
+        if not _binary(kind):
+            raise
+        return _repaired(column, text)
+
+
+def _binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _repaired(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
+    values = column.to_pylist()
+    texts = [None if value is None else value.decode("utf-8", "replace") for value in values]
+    exact = {
+        row: value.decode("utf-8", "surrogateescape")
+        for row, (value, text) in enumerate(zip(values, texts, strict=True))
+        if value is not None and text is not None and "\ufffd" in text
+    }
+    return pa.array(texts, kind), exact
 
 
 def _encoded(values: pa.Array) -> tuple[np.ndarray, list[str]]:
@@ -239,15 +281,26 @@ def _encoded(values: pa.Array) -> tuple[np.ndarray, list[str]]:
     return found.indices.to_numpy().astype(np.int64), found.dictionary.to_pylist()
 
 
-def _combined(keys: list[tuple[np.ndarray, list[str]]]) -> np.ndarray:
-    (first, _), (second, some), (third, most) = keys
-    found: np.ndarray = (first * len(some) + second) * len(most) + third
-    return found
+def _distinct(keys: list[tuple[np.ndarray, list[str]]]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct combinations of keys, as one number each, and which of them each row has."""
+    combined, size = np.zeros(len(keys[0][0]), np.int64), 1
+    for codes, texts in keys:
+        combined = combined * len(texts) + codes
+        size *= len(texts)
+    if size > _MOST_COUNTED:
+        return np.unique(combined, return_inverse=True)
+    there = np.zeros(size, bool)
+    there[combined] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[combined]
 
 
-def _texts(combined: np.ndarray, keys: list[tuple[np.ndarray, list[str]]]) -> list[tuple[str, str, str]]:
-    (_, firsts), (_, seconds), (_, thirds) = keys
-    rest, third = np.divmod(combined, len(thirds))
-    first, second = np.divmod(rest, len(seconds))
-    triples = zip(first.tolist(), second.tolist(), third.tolist(), strict=True)
-    return [(firsts[one], seconds[two], thirds[three]) for one, two, three in triples]
+_MOST_COUNTED = 1 << 22
+
+
+def _texts(combined: np.ndarray, keys: list[tuple[np.ndarray, list[str]]]) -> list[tuple[str, ...]]:
+    """The texts that combinations of keys stand for."""
+    found: list[list[str]] = []
+    for _, texts in reversed(keys):
+        combined, places = np.divmod(combined, max(len(texts), 1))
+        found.insert(0, [texts[place] for place in places.tolist()])
+    return list(zip(*found, strict=True))

@@ -18,7 +18,7 @@ from optout.acquisition import policy_files
 from optout.acquisition.history import Store
 from optout.audit.disk import digest_of
 from optout.audit.job import RETROACTIVE
-from optout.audit.states import digest_of_states
+from optout.audit.store_digest import digest_of_states
 from optout.evidence import entries
 from optout.evidence.entries import AUDIT, AUDIT_REPORT, SHARD
 from optout.evidence.files import write_durably

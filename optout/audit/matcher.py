@@ -9,6 +9,7 @@ meaning is that of `optout.syntax.patterns.PatternTable`; a property test holds 
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.engine import ROBOTS_ROLE
@@ -16,8 +17,6 @@ from optout.syntax.patterns import NO_MATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from optout.syntax.patterns import Pattern
 
     Key = tuple[int, ...]
     Ranks = tuple[tuple[int, int], ...]
@@ -68,13 +67,13 @@ class Matcher:
             `NO_MATCH` where no pattern of a table matches.
     """
 
-    def __init__(self, tables: Sequence[Sequence[Pattern]]) -> None:
-        """Put the patterns of tables together; in each, index 0 wins against all others."""
+    def __init__(self, tables: Sequence[Sequence[str]]) -> None:
+        """Put patterns in their normal form together; of each table, index 0 wins against all others."""
         prefixes: dict[str, dict[int, int]] = {}
         specials: dict[tuple[str, tuple[str, ...], str | None], dict[int, int]] = {}
-        for table, patterns in enumerate(tables):
-            for rank, pattern in enumerate(patterns):
-                head, runs, tail = cut(pattern)
+        for table, normals in enumerate(tables):
+            for rank, normal in enumerate(normals):
+                head, runs, tail = cut(normal)
                 found = specials.setdefault((head, runs, tail), {}) if runs or tail is not None else None
                 (prefixes.setdefault(head, {}) if found is None else found).setdefault(table, rank)
         self._numbers: dict[Key, int] = {}
@@ -112,37 +111,72 @@ class Matcher:
             self.keys.append(key)
         return known
 
+    def key(self, number: int) -> Key:
+        """The combination of ranks of a number."""
+        return self.keys[number]
+
     def match(self, target: str) -> int:
         """The number of the combination of ranks for a target from `match_target`."""
+        number = self._prefixed([target])[0]
+        found = self._specials(target)
+        return self._improved(number, found) if found else number
+
+    def match_all(self, targets: Sequence[str]) -> list[int]:
+        """The numbers for many targets.
+
+        A special pattern that no target matches is dismissed by one search in all of them together.
+        """
+        numbers = self._prefixed(targets)
+        if not (self.exact or self.heads):
+            return numbers
+        found: dict[int, list[Ranks]] = {}
+        if self.exact:
+            found = {at: [self.exact[target]] for at, target in enumerate(targets) if target in self.exact}
+        if self.heads:
+            self._search(targets, found)
+        for at, ranks in found.items():
+            numbers[at] = self._improved(numbers[at], ranks)
+        return numbers
+
+    def _prefixed(self, targets: Sequence[str]) -> list[int]:
+        """The numbers of what plain prefixes come to."""
+        if not self.prefixes:
+            return [0] * len(targets)
+        prefixes, classes = self.prefixes, self.classes
+        numbers = []
+        for target in targets:
+            at = bisect_right(prefixes, target) - 1
+            if at >= 0 and not target.startswith(prefixes[at]):
+                at = self._further(at, target)
+            numbers.append(classes[at] if at >= 0 else 0)
+        return numbers
+
+    def _further(self, at: int, target: str) -> int:
+        """The longest prefix that a target begins with, sought from one that it does not begin with; -1 for none."""
         prefixes, over = self.prefixes, self.over
-        at = bisect_right(prefixes, target) - 1
         while at >= 0 and not target.startswith(prefixes[at]):
             at = over[at]
-        number = self.classes[at] if at >= 0 else 0
-        if self.exact or self.heads:
-            found = self._specials(target)
-            if found:
-                return self._improved(number, found)
-        return number
-
-    def match_all(self, targets: Iterable[str]) -> list[int]:
-        """The numbers for many targets."""
-        match = self.match
-        return [match(target) for target in targets]
+        return at
 
     def _specials(self, target: str) -> list[Ranks]:
-        """The ranks of the special patterns that match; most are dismissed by a single search."""
+        """The ranks of the special patterns that match a target."""
         exact = self.exact.get(target)
         found = [] if exact is None else [exact]
-        heads, over = self.heads, self.over_heads
-        at = bisect_right(heads, target) - 1
+        at = bisect_right(self.heads, target) - 1
         while at >= 0:
-            if target.startswith(heads[at]):
-                for longest, special in self._searched[at]:
-                    if longest in target and special.matches(target):
-                        found.append(special.ranks)
-            at = over[at]
+            if target.startswith(self.heads[at]):
+                found += [special.ranks for special in self.buckets[at] if special.matches(target)]
+            at = self.over_heads[at]
         return found
+
+    def _search(self, targets: Sequence[str], found: dict[int, list[Ranks]]) -> None:
+        """Put in the ranks of the wildcard patterns that match."""
+        together = _Together(targets)
+        for bucket in self._searched:
+            for longest, special in bucket:
+                for at in together.holding(longest):
+                    if targets[at].startswith(special.head) and special.matches(targets[at]):
+                        found.setdefault(at, []).append(special.ranks)
 
     def _improved(self, number: int, found: Iterable[Ranks]) -> int:
         key = list(self.keys[number])
@@ -161,9 +195,36 @@ class Matcher:
         return classes
 
 
-def cut(pattern: Pattern) -> tuple[str, tuple[str, ...], str | None]:
-    """A pattern's literal beginning, its further runs, and what it must end with, if it must."""
-    normal = pattern.normal
+class _Together:
+    """Texts one after the other, so that one search goes through all of them."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        # No target holds a line break.
+        self._text = "\n".join(texts)
+        self._count = len(texts)
+        self._ends: list[int] = []
+        self._lengths = texts
+
+    def holding(self, run: str) -> Iterable[int]:
+        """The texts that hold a run, by their places."""
+        text = self._text
+        if not run:
+            return range(self._count)
+        at = text.find(run)
+        if at < 0:
+            return ()
+        if not self._ends:
+            self._ends = list(accumulate(len(one) + 1 for one in self._lengths))
+        places = []
+        while at >= 0:
+            place = bisect_right(self._ends, at)
+            places.append(place)
+            at = text.find(run, self._ends[place])
+        return places
+
+
+def cut(normal: str) -> tuple[str, tuple[str, ...], str | None]:
+    """Of a normal form the literal beginning, the further runs, and what a target must end with, if it must."""
     anchored = normal.endswith("$") and not normal.endswith("*$")
     head, *runs = normal.removesuffix("$").split("*")
     tail = None

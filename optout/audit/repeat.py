@@ -19,7 +19,7 @@ from optout.acquisition.history import Store
 from optout.audit.dates import NO_DATE, moment_of, seconds
 from optout.audit.judge import AsOf, Judge, Reading, When
 from optout.audit.schema import answers
-from optout.audit.states import Until, digest_of_states
+from optout.audit.store_digest import Until, digest_of_states
 from optout.errors import EvidenceError
 from optout.evidence.checks import Differs
 from optout.identity import Identity

@@ -7,7 +7,8 @@ well. If Protego forbids a URL by it, no allowance matches that weighs as much; 
 an allowance of ours that saved it would have saved it there.
 
 Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Protego is asked
-about URLs that a doubt matches, and about URLs that the two readers do not write in the same way.
+about URLs that a doubt matches. Of URLs that the two readers do not write in the same way it is asked about those that
+one of its refusals matches as it writes them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from protego import Protego
+from protego._utils import _quote_path
 
 from optout.engine import ROBOTS_ROLE
 from optout.engine.precedence import pattern_of
@@ -62,13 +64,16 @@ class Doubts(NamedTuple):
 
     Attributes:
         never: it forbids nothing at all.
-        patterns: it has to be asked about URLs that one of these matches, and about those that are read differently.
+        patterns: it has to be asked about URLs that one of these matches.
         readers: whom to ask.
+        refusals: its own, in its own form: it has to be asked about URLs that are read differently where one of them
+            matches `their_form`.
     """
 
     never: bool
     patterns: tuple[Pattern, ...] = ()
     readers: tuple[Reader, ...] = ()
+    refusals: tuple[str, ...] = ()
 
     def forbid(self, url: str) -> bool:
         """Whether the second reader forbids a URL."""
@@ -86,14 +91,42 @@ def _only(rules: Any, token: str) -> Reader:  # noqa: ANN401 - a type that Prote
 NONE = Doubts(never=True)
 
 
-def reads_alike(target: str) -> bool:
-    """Whether both readers see the same in a match target."""
+def reads_alike(target: str, url: str) -> bool:
+    """Whether both readers see the same in a URL, of which `match_target` gives the target."""
+    if _edged(url):
+        return False
     if "%" not in target:
         return True
     if _READ_DIFFERENTLY.search(target) or _APART.search(target):
         return False
-    if not _BEYOND_ASCII.search(target):
-        return True
+    return not _BEYOND_ASCII.search(target) or _is_utf8(target)
+
+
+def _edged(url: str) -> bool:
+    """Whether white space or controls stand around a URL; Protego keeps those behind it."""
+    return url[:1] <= " " or url[-1:] <= " "
+
+
+# What Protego writes as an escape where we leave it as it stands; its "=" stands for both of its spellings.
+_THEIR_ESCAPES = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "!\"#$&'()*+,:;<>?@[\\]^`{|}"})
+
+
+def their_form(target: str, url: str) -> str | None:
+    """The path and query of a URL as Protego compares them; None where it cannot take the URL apart.
+
+    Args:
+        target: what `match_target` gives for the URL.
+        url: absolute.
+    """
+    if "%25" not in target and not _edged(url) and (not _BEYOND_ASCII.search(target) or _is_utf8(target)):
+        return target.replace("%3D", "=").translate(_THEIR_ESCAPES)
+    try:
+        return _quote_path(url)
+    except ValueError:
+        return None
+
+
+def _is_utf8(target: str) -> bool:
     try:
         unquote_to_bytes(target).decode("utf-8")
     except UnicodeDecodeError:
@@ -116,7 +149,8 @@ def doubts_about(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token:
     ]
     patterns = tuple(pattern for doubts in found for pattern in doubts.patterns)
     readers = tuple(reader for doubts in found for reader in doubts.readers)
-    return Doubts(all(doubts.never for doubts in found), patterns, readers)
+    refusals = tuple(form for doubts in found for form in doubts.refusals)
+    return Doubts(all(doubts.never for doubts in found), patterns, readers, refusals)
 
 
 def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
@@ -124,16 +158,15 @@ def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
     rules = reading._parsed._get_matching_rule_set(token) if reading is not None else None  # noqa: SLF001
     theirs = rules._rules if rules is not None else []  # noqa: SLF001
     refusals = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "disallow")  # noqa: SLF001
+    every = tuple(refusals)
     refusals = {form: weight for form, weight in refusals.items() if form[:1] in "/*" and not _APART.search(form)}
     if not refusals:
-        return Doubts(
-            not any(rule.field == "disallow" for rule in theirs), (), (_only(rules, token),) if theirs else ()
-        )
+        return Doubts(not every, (), (_only(rules, token),) if theirs else (), every)
     allowances = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "allow")  # noqa: SLF001
     orders = [order for order in ranked if order.bounds[0].protocol is PROTOCOL and not order.bounds[0].advisory]
     unproved: list[list[str]] = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
     fewest: list[str] = min(unproved, key=lambda forms: (len(forms), forms))
-    return Doubts(never=False, patterns=tuple(map(_whatever, fewest)), readers=(_only(rules, token),))
+    return Doubts(never=False, patterns=tuple(map(_whatever, fewest)), readers=(_only(rules, token),), refusals=every)
 
 
 def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:

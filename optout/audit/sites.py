@@ -17,7 +17,7 @@ from optout import engine
 from optout.audit.flat import flatten
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import MALFORMED, Outcomes, outcome_of
-from optout.audit.second import NONE, doubts_about, reads_alike
+from optout.audit.second import NONE, doubts_about, reads_alike, their_form
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
 from optout.syntax.patterns import NO_MATCH
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from optout.identity import Identity
     from optout.model import Exchange, Verdict
     from optout.policy import Policy
-    from optout.syntax.patterns import Pattern
 
     Load = Callable[[], Sequence[Exchange]]
 
@@ -56,11 +55,21 @@ class Site:
         asked = bool(compiled._second)  # noqa: SLF001
         self._doubts = doubts_about(exchanges, compiled.ranked, view.identity.token) if asked else NONE
         tables = [_patterns(order) for order in (*compiled.ranked, *others)]
-        self.matcher = Matcher([*tables, self._doubts.patterns])
-        self._numbers: list[int] = []
+        matcher = Matcher([*tables, [pattern.normal for pattern in self._doubts.patterns]])
+        self.constant = matcher.constant and not self._doubts.patterns
+        self.delicate = bool(matcher.exact) or not self._doubts.never
+        self.matcher: Any = matcher
+        self._theirs: Any = Matcher([self._doubts.refusals])
+        self._numbers: dict[int, int] = {}
         self._dissents: dict[int, int] = {}
-        self._flat: Any = None
-        self.constant = self.matcher.constant and not self._doubts.patterns
+        if view.kernel is not None:
+            self._flatten(view.kernel)
+
+    def _flatten(self, kernel: ModuleType) -> None:
+        """Take the form of the compiled tier, which needs a tenth of the memory."""
+        self.matcher, self._theirs = kernel.Matcher(flatten(self.matcher)), kernel.Matcher(flatten(self._theirs))
+        if not self._doubts.never:
+            self.matcher.ask(self._theirs)
 
     def compiled(self) -> CompiledOrigin:
         """The engine's own form."""
@@ -68,81 +77,64 @@ class Site:
 
     def outcome(self, combination: int) -> int:
         """The number of the outcome of a combination of rules, the second reader left aside."""
-        numbers = self._numbers
-        while len(numbers) <= combination:
-            numbers.append(-1)
-        if numbers[combination] < 0:
-            key = self.matcher.keys[combination]
+        number = self._numbers.get(combination)
+        if number is None:
+            key = self.matcher.key(combination)
             verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own : -1])  # noqa: SLF001
-            numbers[combination] = self._view.number(verdict)
-        return numbers[combination]
-
-    @property
-    def delicate(self) -> bool:
-        """Whether a constant site may answer otherwise for the URL of robots.txt, or for odd URLs."""
-        return bool(self.matcher.exact) or not self._doubts.never
+            number = self._numbers[combination] = self._view.number(verdict)
+        return number
 
     @property
     def usual(self) -> int:
         """The number of the outcome of every target but those in `matcher.exact`, where the site is constant."""
         return self.outcome(self.matcher.widest)
 
-    def judge(self, located: Located, rows: np.ndarray) -> np.ndarray:
-        """The numbers of the outcomes of rows that all belong here."""
-        targets = located.targets(rows)
+    def judge(self, targets: Sequence[str], rows: np.ndarray, located: Located) -> np.ndarray:
+        """The numbers of the outcomes of rows that all belong here, of which the targets are given."""
         combinations = self.matcher.match_all(targets)
         known = {combination: self.outcome(combination) for combination in set(combinations)}
         numbers = [known[combination] for combination in combinations]
         if not self._doubts.never:
-            odd = {at for at in np.flatnonzero(located.odd[rows]).tolist() if not reads_alike(targets[at])}
-            keys = self.matcher.keys
-            doubtful = {combination for combination in known if keys[combination][-1] != NO_MATCH}
-            places = [at for at, one in enumerate(combinations) if one in doubtful or at in odd]
-            self._ask(located, rows, places, combinations, numbers)
+            doubtful = self._doubtful(known)
+            asked = {at for at, one in enumerate(combinations) if one in doubtful}
+            asked.update(np.flatnonzero(located.odd[rows]).tolist())
+            for at in asked:
+                numbers[at] = self._settled(combinations[at], numbers[at], targets[at], located.url(int(rows[at])))
         return np.array(numbers, np.int32)
 
     def judge_target(self, target: str, url: str) -> int:
-        """The number of the outcome of one URL whose target is odd."""
-        combination = self.matcher.match(target)
+        """The number of the outcome of one URL."""
+        return self.settle(self.matcher.match(target), target, url)
+
+    def settle(self, combination: int, target: str, url: str) -> int:
+        """The number of the outcome of a URL whose combination of rules is known; the compiled tier learns of it."""
         number = self.outcome(combination)
-        if self._doubts.never or self._view.outcomes.all[number].access is not Effect.PERMIT:
-            return number
-        if reads_alike(target) and self.matcher.keys[combination][-1] == NO_MATCH:
+        if self._view.kernel is not None and not (self._doubted(combination) and self._permits(number)):
+            self.matcher.put(combination, number, self._permits(number))
+        return number if self._doubts.never else self._settled(combination, number, target, url)
+
+    def _settled(self, combination: int, number: int, target: str, url: str) -> int:
+        """What the second reader makes of a number, where it has to be asked."""
+        if not self._permits(number) or not (self._doubted(combination) or self._differs(target, url)):
             return number
         return self._second_outcome(url, combination, number)
 
-    def flat(self, kernel: ModuleType) -> Any:  # noqa: ANN401 - a type of the compiled tier
-        """The matcher in the form of the compiled tier; made once."""
-        if self._flat is None:
-            self._flat = kernel.Matcher(flatten(self.matcher))
-            if not self._doubts.never:
-                self._flat.ask()
-        return self._flat
+    def _permits(self, number: int) -> bool:
+        return self._view.outcomes.all[number].access is Effect.PERMIT
 
-    def resolve(self, number: int, url: Callable[[], str]) -> int:
-        """The number of an outcome that the compiled tier does not know yet, or must not know alone.
+    def _doubtful(self, combinations: Iterable[int]) -> set[int]:
+        return {combination for combination in combinations if self._doubted(combination)}
 
-        Args:
-            number: of the combination, by its own count.
-            url: gives the URL of the row.
-        """
-        key = self._flat.key(number)
-        combination = self.matcher.number(key)
-        outcome = self.outcome(combination)
-        if self._doubts.never or key[-1] == NO_MATCH or self._view.outcomes.all[outcome].access is not Effect.PERMIT:
-            self._flat.put(number, outcome)
-            return outcome
-        return self._second_outcome(url(), combination, outcome)
+    def _doubted(self, combination: int) -> bool:
+        """Whether a doubt matches, for which the last table stands."""
+        return bool(self.matcher.key(combination)[-1] != NO_MATCH)
 
-    def _ask(
-        self, located: Located, rows: np.ndarray, places: Iterable[int], combinations: list[int], numbers: list[int]
-    ) -> None:
-        """Put in what the second reader adds at some places of a list of rows."""
-        outcomes = self._view.outcomes.all
-        for at in places:
-            if outcomes[numbers[at]].access is Effect.PERMIT:
-                url = located.url(int(rows[at]))
-                numbers[at] = self._second_outcome(url, combinations[at], numbers[at])
+    def _differs(self, target: str, url: str) -> bool:
+        """Whether the second reader sees something else in a URL, and a refusal of its own in what it sees."""
+        if reads_alike(target, url):
+            return False
+        form = their_form(target, url)
+        return form is not None and self._theirs.match(form) > 0
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
         if not self._doubts.forbid(url):
@@ -159,12 +151,22 @@ class Site:
 class View:
     """One policy and identity, with the sites that were compiled under them."""
 
-    def __init__(self, policy: Policy, identity: Identity, outcomes: Outcomes) -> None:
+    def __init__(
+        self, policy: Policy, identity: Identity, outcomes: Outcomes, kernel: ModuleType | None = None
+    ) -> None:
         """Begin with no sites."""
-        self.policy, self.identity, self.outcomes = policy, identity, outcomes
+        self.policy, self.identity, self.outcomes, self.kernel = policy, identity, outcomes, kernel
         self._sites: dict[str, Site] = {}
         self._waiting: dict[str, Load] = {}
         self._compile: Callable[[str], CompiledOrigin] = lru_cache(maxsize=COMPILED_KEPT)(self._compiled)
+
+    def __len__(self) -> int:
+        """How many sites are at hand."""
+        return len(self._sites)
+
+    def clear(self) -> None:
+        """Forget all sites."""
+        self._sites.clear()
 
     def site(self, key: str, load: Load) -> Site:
         """The site of a content.
@@ -177,10 +179,6 @@ class View:
         if site is None:
             site = self._sites[key] = Site(key, self, load)
         return site
-
-    def has(self, key: str) -> bool:
-        """Whether the site of a content is at hand."""
-        return key in self._sites
 
     def number(self, verdict: Verdict) -> int:
         """The number of what a verdict comes to."""
@@ -215,5 +213,5 @@ class View:
         return engine.compile(self._waiting[key](), self.policy, self.identity)
 
 
-def _patterns(order: Ranked) -> list[Pattern]:
-    return [pattern_of(bound.statement.pattern) for bound in order.bounds]
+def _patterns(order: Ranked) -> list[str]:
+    return [pattern_of(bound.statement.pattern).normal for bound in order.bounds]

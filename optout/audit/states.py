@@ -1,96 +1,88 @@
-"""The dated states of a store as one digest, so that somebody can tell whether they have the same."""
+"""The dated states of all origins that have come up, and which of them counts for a row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
+import numpy as np
 
-from optout.evidence.rows import microseconds
+from optout.audit.dates import NO_DATE
+from optout.audit.locate import NOWHERE
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from optout.acquisition.history import Capture, OriginState, Store
+    from optout.audit.sites import Load
+
+NO_STATE = -1
 
 
-@dataclass(frozen=True, slots=True)
+class Dated(NamedTuple):
+    """A state of an origin: when it was seen, what names its content, and how to get it."""
+
+    at: int
+    key: str
+    load: Load
+
+
 class States:
-    """What a store held.
+    """The states of origins, one after the other, numbered in the order of their coming.
 
     Attributes:
-        digest: over every capture of every origin, in order of origin and time.
-        origins: how many there were.
-        captures: how many there were.
-        newest: the time of the last capture, in microseconds since 1970 UTC; 0 where there was none.
+        all: the states by number.
+        seen: for each origin whether it has any; the last entry stands for no origin.
     """
 
-    digest: str
-    origins: int
-    captures: int
-    newest: int
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.all: list[Dated] = []
+        self._counts = np.zeros(0, np.int64)
+        self._arrange()
 
-    def json(self) -> dict[str, Any]:
-        """As an entry of a log holds it."""
-        return {"sha256": self.digest, "origins": self.origins, "captures": self.captures, "newest": self.newest}
+    def __len__(self) -> int:
+        """How many origins there are."""
+        return len(self._counts)
 
+    def extend(self, timelines: Sequence[Sequence[Dated]]) -> None:
+        """Take in the states of further origins, oldest first."""
+        if timelines:
+            self.all += [state for timeline in timelines for state in timeline]
+            self._counts = np.append(self._counts, [len(timeline) for timeline in timelines])
+            self._arrange()
 
-def digest_of_states(store: Store, until: datetime | None = None) -> States:
-    """The digest of what a store holds, or held at a time.
+    def _arrange(self) -> None:
+        self.seen = np.append(self._counts > 0, False)
+        self._ends = np.append(np.cumsum(self._counts), 0)
+        self._last = np.where(self.seen, self._ends - 1, NO_STATE).astype(np.int32)
+        self._times = np.array([*(state.at for state in self.all), NO_DATE], np.int64)
+        owners = np.repeat(np.arange(len(self._counts)), self._counts)
+        self._order = (owners << 36) + self._times[:-1]
 
-    A capture counts by what it says and when it was made, not by how the store keeps it; so a copy of a store, and
-    one that was filled from the same archives, have the same digest.
+    def last(self, codes: np.ndarray) -> np.ndarray:
+        """The newest state of each row's origin."""
+        return self._last[codes]  # type: ignore[no-any-return]
 
-    Args:
-        store: the store.
-        until: captures after this time do not count.
-    """
-    digest = sha256()
-    origins = captures = newest = 0
-    for origin in store.origins():
-        history = [one for one in store.history(origin) if until is None or one.fetched_at <= until]
-        if not history:
-            continue
-        origins += 1
-        captures += len(history)
-        newest = max(newest, microseconds(history[-1].fetched_at))
-        digest.update(sha256(orjson.dumps([_text(origin), [_said(one) for one in history]])).digest())
-    return States(digest.hexdigest(), origins, captures, newest)
+    def when(self, chosen: np.ndarray) -> np.ndarray:
+        """When the chosen states were seen."""
+        return self._times[chosen]  # type: ignore[no-any-return]
 
+    def nearest(self, codes: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
+        """The last state at or before a time, if it is near enough, or else the first after it, if that is.
 
-def _said(capture: Capture) -> list[Any]:
-    return [
-        capture.role, _text(capture.url), microseconds(capture.fetched_at),
-        capture.status, capture.error, capture.digest,
-        [[_text(name), _text(value)] for name, value in capture.headers], [_text(url) for url in capture.redirects],
-        capture.truncated,
-    ]  # fmt: skip
-
-
-def _text(text: str) -> str:
-    """Text as JSON can hold it, whatever a server has sent."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-class Until:
-    """A store as it was at a time, for the judge."""
-
-    def __init__(self, store: Store, moment: datetime) -> None:
-        """Show of a store what it held at a time."""
-        self._store, self._moment = store, moment
-
-    def state(self, origin: str, as_of: datetime | None) -> OriginState | None:
-        """See `Store.state`."""
-        return self._store.state(origin, self._moment if as_of is None else min(as_of, self._moment))
-
-    def states(self, origin: str) -> tuple[OriginState, ...]:
-        """See `Store.states`. A visit that was still going on counts as far as it had come."""
-        found = self._store.states(origin)
-        known = tuple(state for state in found if state.captured_at <= self._moment)
-        last = self.state(origin, None)
-        later = len(known) < len(found) and last is not None
-        if later and last is not None and (not known or known[-1].captured_at != last.captured_at):
-            return (*known, last)
-        return known
+        Args:
+            codes: the rows' origins.
+            asked: the times, in seconds.
+            most: how far a state may lie from the time that it is to speak for, in seconds.
+        """
+        usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35) & self.seen[codes]
+        moments = np.where(usable, asked, 0)
+        owners = np.where(usable, codes, 0).astype(np.int64)
+        before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1
+        ends = self._ends[owners]
+        starts = ends - self._counts[owners] if len(self._counts) else owners
+        chosen = np.full(len(codes), NO_STATE, np.int32)
+        for state, inside in ((before + 1, before + 1 < ends), (before, before >= starts)):
+            known = usable & inside
+            gaps = np.abs(self.when(np.where(known, state, NO_STATE)) - moments)
+            chosen = np.where(known & (gaps <= most), state, chosen)
+        return chosen.astype(np.int32)
