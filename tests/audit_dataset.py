@@ -55,5 +55,6 @@ def mixed(folder: Path, rows: int = 30) -> Path:
 
 
 def snapshot(out: Path) -> dict[str, bytes]:
-    """Every file of an output folder."""
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    """Every file of an output folder but its log, which tells times."""
+    files = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith("evidence/")}
