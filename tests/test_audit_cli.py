@@ -325,19 +325,6 @@ def test_the_example_in_the_documentation_runs(capsys):
         assert word in said
 
 
-@pytest.mark.parametrize("engine", ["ray", "pyspark"])
-def test_other_engines_make_the_same_bytes(store, tmp_path, engine):
-    pytest.importorskip(engine, reason=f"{engine} is not installed: make test EXTRAS=ray,spark")
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(3):
-        (folder / f"{number}.jsonl").write_text('{"url": "https://open.example/page"}\n' * 10)
-    name = engine.removeprefix("py")
-    assert audit(store, tmp_path / name, folder, "--engine", name) == 0
-    assert audit(store, tmp_path / "local", folder) == 0
-    assert snapshot(tmp_path / name) == snapshot(tmp_path / "local")
-
-
 def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_path):
     (tmp_path / "hosts.txt").write_text("pirate.example\n")
     (tmp_path / "urls.txt").write_text("https://open.example/stolen\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.audit import shard
 from optout.audit.shard import Place
+from optout.audit.storage import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +36,7 @@ class Left(NamedTuple):
 
 
 def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
-    """Look which shards are there.
+    """Look which shards are there, and clear away what an interrupted run has left of the others.
 
     Raises:
         PolicyError: a policy cannot be read.
@@ -44,6 +46,8 @@ def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
         found = list(threads.map(lambda item: shard.made(place, item, digest), files))
     missing = [item for item, manifest in zip(files, found, strict=True) if manifest is None]
+    if isinstance(directory, Path):
+        sweep(directory, (where for item in missing for where in place.files(item.name)))
     return Left(digest, [manifest for manifest in found if manifest is not None], missing)
 
 

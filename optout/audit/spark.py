@@ -25,6 +25,15 @@ from optout.errors import OptoutError, UnreadableInput
 
 _MEND = "see Spark's own log; where it is short of memory, use fewer --workers, and run it again"
 
+_HERE = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    # Nothing outside this machine takes part, whatever name it has in a network.
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
@@ -60,16 +69,11 @@ def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> 
     Raises:
         UnreadableInput: PySpark is not installed or cannot be started, or its workers die again and again.
     """
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        mend = "pip install optout-toolkit[spark], and have Java"
-        raise UnreadableInput("--engine spark: PySpark is not installed", mend=mend) from error
     digest, done, missing = left(job, files, directory)
     yield from done
     if missing:
-        with _session(SparkSession, workers) as session:
-            yield from _shards(session.sparkContext, lambda item: make(job, digest, item, directory), missing)
+        with session(workers) as spark:
+            yield from _shards(spark.sparkContext, lambda item: make(job, digest, item, directory), missing)
 
 
 def _shards(context: Any, task: Callable[[Input], Manifest], missing: Sequence[Input]) -> Iterator[Manifest]:  # noqa: ANN401
@@ -99,26 +103,30 @@ def _cause(error: Exception) -> str:
 
 
 @contextmanager
-def _session(builder: Any, workers: int) -> Iterator[Any]:  # noqa: ANN401 - Spark's class
-    """Spark's session, left as it was found."""
-    found = builder.getActiveSession()
-    if found is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
-        yield found or builder.builder.appName("optout audit").getOrCreate()
+def session(workers: int) -> Iterator[Any]:
+    """Spark's session, left as it was found.
+
+    Args:
+        workers: how many processes to use, where none is there yet.
+
+    Raises:
+        UnreadableInput: PySpark is not installed or cannot be started.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        mend = "pip install optout-toolkit[spark], and have Java"
+        raise UnreadableInput("--engine spark: PySpark is not installed", mend=mend) from error
+    builder = SparkSession.builder.appName("optout audit")
+    if SparkSession.getActiveSession() is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
+        yield builder.getOrCreate()
         return
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
-    # Tests and laptops change their addresses; nothing outside this machine takes part.
-    here = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     try:
-        session = (
-            builder.builder.appName("optout audit")
-            .master(f"local[{workers},{TRIES}]")
-            .config(map=quiet | here)
-            .getOrCreate()
-        )
+        started = builder.master(f"local[{workers},{TRIES}]").config(map=_HERE).getOrCreate()
     except Exception as error:
         raise UnreadableInput(f"Spark cannot be started: {_cause(error)}", mend="is there a Java 17?") from error
     try:
-        yield session
+        yield started
     finally:
-        session.stop()
+        started.stop()

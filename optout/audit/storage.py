@@ -210,17 +210,20 @@ def near_folder(where: Location, names: Iterable[str]) -> Iterator[Path]:
 
 
 def part_of(where: Location) -> Path:
-    """Where to write a file until it is whole: beside its place, because it is moved there afterwards.
-
-    What a process that was killed has left there is removed.
-    """
+    """Where to write a file until it is whole: beside its place, because it is moved there afterwards."""
     if isinstance(where, Remote):
         return Path(mkdtemp(prefix="optout-")) / where.name
     where.parent.mkdir(parents=True, exist_ok=True)
-    for left in where.parent.iterdir():
-        if left.name.startswith(f".{where.name}.") and left.name.endswith(PART):
-            left.unlink(missing_ok=True)
     return where.with_name(f".{where.name}.{gethostname()}-{os.getpid()}{PART}")
+
+
+def sweep(directory: Path, targets: Iterable[Location]) -> None:
+    """Remove what processes that were killed have left of files that are to be written."""
+    names = {str(target) for target in targets}
+    for part in directory.rglob(f".*{PART}"):
+        target = part.with_name(part.name[1:].removesuffix(PART).rpartition(".")[0])
+        if str(target) in names:
+            part.unlink(missing_ok=True)
 
 
 def settle(part: Path, where: Location) -> str:
