@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from optout.acquisition import policy_files
 from optout.acquisition.client import HttpFetcher, Resolver, Slots
 from optout.acquisition.fetcher import Limits
-from optout.acquisition.harvest import Harvest, Pace, Tally
+from optout.acquisition.harvest import Ears, Harvest, Pace, Tally
 from optout.acquisition.history import Store
 from optout.acquisition.visit import Patience, Visitor
 from optout.engine import required_paths
@@ -226,7 +226,8 @@ async def ours(hosts: list[str], context: ssl.SSLContext, folder: Path, watched:
             visitor = Visitor(policy, fetcher, Patience())
             since = datetime.now(UTC) - timedelta(hours=1)
             harvest = Harvest(store, visitor, required_paths(policy), Pace(in_flight), since)
-            tally = await harvest.run((origin.encode() for origin in hosts), watched.look, lambda _: None)
+            ears = Ears(watched.look, lambda _: None, lambda _: None)
+            tally = await harvest.run((origin.encode() for origin in hosts), ears)
         await resolver.close()
     return tally
 

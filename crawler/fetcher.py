@@ -29,7 +29,7 @@ from optout.model import TOO_MANY_REDIRECTS, Exchange
 from optout.urls import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scrapy.crawler import Crawler
     from scrapy.http import Headers, Response
@@ -43,6 +43,9 @@ _PRIORITY = 1000
 _CARRIED = ("proxy", "bindaddress")
 _DECODED_MARGIN = 8
 
+REFUSED_BY_PROJECT, REFUSED_BY_LIST = "refused-by-project", "refused-by-list"
+"""Codes of fetches that were not made, because the project or a list of ours forbids them."""
+
 _CODES: tuple[tuple[type[Exception], str], ...] = (
     (DownloadTimeoutError, "timeout"),
     (TimeoutError, "timeout"),
@@ -52,7 +55,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (ResponseDataLossError, "broken-body"),
     (DownloadCancelledError, "too-large"),
     (DownloadFailedError, "unreachable"),
-    (IgnoreRequest, "refused-by-project"),
+    (IgnoreRequest, REFUSED_BY_PROJECT),
     (OSError, "unreachable"),
 )
 
@@ -84,12 +87,17 @@ class SignalFetcher:
         ticket = request.meta.get(_TICKET)
         return isinstance(ticket, _Ticket) and ticket in self._tickets and ticket.url == request.url
 
-    async def fetch(self, planned: Planned, like: Request | None = None) -> Exchange:
+    async def fetch(
+        self, planned: Planned, like: Request | None = None, forbids: Callable[[str], bool] = lambda _: False
+    ) -> Exchange:
         """Fetch one signal; whatever goes wrong is in the exchange.
 
         Args:
             planned: what to fetch and as what.
             like: the page request that asks; its proxy and local address are used as well.
+            forbids: whether nothing may be fetched from a URL. A redirect there is not followed, although crawlers
+                should follow redirects to other authorities (RFC 9309 section 2.3.1.2): what we refuse to ask for is
+                unreachable, and so never permission.
         """
         carried = {} if like is None else {key: like.meta[key] for key in _CARRIED if key in like.meta}
         redirects: list[str] = []
@@ -97,6 +105,8 @@ class SignalFetcher:
         while True:
             request = self._request(url, carried)
             try:
+                if forbids(url):
+                    return _failed(planned, redirects, request, REFUSED_BY_LIST)
                 response = await self._send(request)
                 target = _redirect_target(url, response)
             except MalformedUrl:

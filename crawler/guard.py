@@ -26,6 +26,7 @@ from crawler.files import AssetReader, is_page
 from crawler.ledger import Ledger
 from crawler.origins import Origins
 from crawler.outcome import Judge, OptedOut
+from crawler.shared import Shared
 from optout import engine
 from optout.errors import EvidenceError, MalformedUrl, OptoutError
 from optout.identity import Identity
@@ -89,14 +90,16 @@ class Guard:
 
         Raises:
             EvidenceError: the evidence cannot be written.
+            OptoutError: a store can never be used.
         """
         self.options = chosen
         self._crawler = crawler
+        self._shared = Shared(chosen)
         self._ledger = Ledger(chosen, self._stop)
         self._account = Account(self._ledger, crawler)
         self._fetcher = SignalFetcher(crawler, chosen.limits)
         judge = Judge(chosen.policy, chosen.identity, self._ledger.identity, chosen.node)
-        self._origins = Origins(chosen, self._fetcher, self._ledger, judge, self._account.count)
+        self._origins = Origins(chosen, self._fetcher, self._ledger, judge, self._account.count, self._shared)
         self._passes: WeakKeyDictionary[Request, Pass] = WeakKeyDictionary()
         self._cleared: WeakKeyDictionary[Response, None] = WeakKeyDictionary()
         self._postponed: WeakKeyDictionary[Request, Callable[[Request], None]] = WeakKeyDictionary()
@@ -370,6 +373,7 @@ class Guard:
 
     async def _spider_closed(self) -> None:
         self._files.close()
+        self._shared.close()
         self._account.flush()
         try:
             await self._ledger.close()

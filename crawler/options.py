@@ -9,6 +9,7 @@
 | `OPTOUT_SIGNAL_TIMEOUT` | seconds that one signal file may take, at most `DOWNLOAD_TIMEOUT` | 30 |
 | `OPTOUT_ORIGINS_CACHED` | origins whose signals are kept in memory | 10000 |
 | `OPTOUT_LISTS` | a directory of lists that `optout lists import` has made | none |
+| `OPTOUT_STORE` | where signals are shared: a folder or the URL of a server, or a list of these, nearest first | none |
 | `OPTOUT_HASH_BODIES` | whether the log names the SHA-256 of every page that was fetched | False |
 
 Everything that can change a verdict is in the policy file and in the lists, which the log names by their digests, and
@@ -45,6 +46,7 @@ NAMES = frozenset(
         "OPTOUT_ORIGINS_CACHED",
         "OPTOUT_HASH_BODIES",
         "OPTOUT_LISTS",
+        "OPTOUT_STORE",
     }
 )
 """Every setting of ours; another one that begins with `OPTOUT_` is a misspelling."""
@@ -71,6 +73,7 @@ class Options:
         origins_cached: how many origins' signals are kept in memory.
         hash_bodies: whether rows name the digest of every page that was fetched.
         lists: the lists in force on the day the crawl began.
+        stores: addresses of the stores that share what is seen of origins, nearest first.
     """
 
     policy: Policy
@@ -82,6 +85,7 @@ class Options:
     origins_cached: int
     hash_bodies: bool
     lists: Lists
+    stores: tuple[str, ...]
 
 
 def read(settings: BaseSettings, crawler: Crawler) -> Options:
@@ -108,7 +112,16 @@ def read(settings: BaseSettings, crawler: Crawler) -> Options:
         origins_cached=_whole(settings, "OPTOUT_ORIGINS_CACHED", DEFAULT_ORIGINS_CACHED),
         hash_bodies=settings.getbool("OPTOUT_HASH_BODIES"),
         lists=Lists.open(Path(store), today) if store else Lists.none(),
+        stores=_stores(settings.get("OPTOUT_STORE")),
     )
+
+
+def _stores(value: object) -> tuple[str, ...]:
+    """The addresses in a setting, which is one of them, or a list. None of them is split: some have commas in them."""
+    found = (value,) if isinstance(value, str | Path) else value or ()
+    if not isinstance(found, list | tuple) or not all(isinstance(item, str | Path) for item in found):
+        raise UnreadableInput(f"OPTOUT_STORE = {value!r}", mend="set an address, or a list of addresses")
+    return tuple(str(address) for address in found if str(address))
 
 
 def _node(spider_name: str) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from crawler import lists
+from crawler.shared import UNREACHABLE_SECONDS, Seen, Shared, reached
 from crawler.single_flight import SingleFlight, together
 from optout import engine
 from optout.acquisition import plan
-from optout.model import Availability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from crawler.outcome import Judge, Outcome
     from optout.model import Exchange
     from optout.urls import Origin
-
-UNREACHABLE_SECONDS = 30 * 60
-"""How long an origin that could not be reached is left alone; asking again can only open what is closed."""
 
 DOCUMENTS_FOLLOWED = 16
 """Documents that are fetched for one origin or page; beyond them the pointing statements' own states hold."""
@@ -109,9 +106,18 @@ class Origins:
     """Every origin that the crawl has met."""
 
     def __init__(
-        self, options: Options, fetcher: SignalFetcher, ledger: Ledger, judge: Judge, count: Callable[[str], None]
+        self,
+        options: Options,
+        fetcher: SignalFetcher,
+        ledger: Ledger,
+        judge: Judge,
+        count: Callable[[str], None],
+        shared: Shared,
     ) -> None:
-        """Look origins up with `fetcher`, keep what was seen in `ledger`, and count under the names of statistics."""
+        """Look origins up with `fetcher`, keep what was seen in `ledger`, and count under the names of statistics.
+
+        `shared` is asked first, and told what was seen.
+        """
         self._options = options
         self._judge = judge
         self._fetcher = fetcher
@@ -119,6 +125,7 @@ class Origins:
         self._count = count
         self._sites: _Recent[Origin, Site] = _Recent(options.origins_cached)
         self._documents: _Recent[plan.Planned, _Document] = _Recent(options.origins_cached)
+        self._shared = shared
         self._looking: SingleFlight[Origin, Site] = SingleFlight()
         self._fetching: SingleFlight[plan.Planned, Exchange] = SingleFlight()
 
@@ -161,24 +168,58 @@ class Origins:
             self._sites.put(origin, settled)
             self._count("origins/listed")
             return settled
+        seen = await self._shared.find(origin)
+        site = await self._ask(origin, listed, request) if seen is None else await self._recall(seen, listed, request)
+        self._sites.put(origin, site)
+        return site
+
+    async def _ask(self, origin: Origin, listed: tuple[Exchange, ...], request: Request) -> Site:
+        """Fetch what the origin says, and let others know."""
         seen_at = time.time()
+        found: tuple[Exchange, ...] = ()
+        try:
+            found = await self._fetch_files(origin, request)
+            found += await self._documents_of(found, request)
+        finally:
+            await self._shared.keep(origin, found)
+        self._count("origins/consulted" if reached(found) else "origins/unreachable")
+        return self._site((*listed, *found), seen_at)
+
+    async def _fetch_files(self, origin: Origin, request: Request) -> tuple[Exchange, ...]:
         planned = plan.well_known(origin, self._options.policy)
         exchanges = [await self._fetch(item, request) for item in planned if item.role == engine.ROBOTS_ROLE]
-        if _reached(exchanges):
+        if reached(exchanges):
             others = (self._fetch(item, request) for item in planned if item.role != engine.ROBOTS_ROLE)
             exchanges += await together(others)
-            exchanges += await self.documents(engine.read(exchanges, self._options.policy), request)
-        site = self._site((*listed, *exchanges), seen_at)
-        self._sites.put(origin, site)
-        self._count("origins/consulted" if _reached(exchanges) else "origins/unreachable")
-        return site
+        return tuple(exchanges)
+
+    async def _documents_of(self, files: tuple[Exchange, ...], request: Request) -> tuple[Exchange, ...]:
+        robots_is_there = reached(item for item in files if item.role == engine.ROBOTS_ROLE)
+        return await self.documents(engine.read(files, self._options.policy), request) if robots_is_there else ()
+
+    async def _recall(self, seen: Seen, listed: tuple[Exchange, ...], request: Request) -> Site:
+        """Take what others have seen; documents that they have not fetched are fetched now."""
+        for document in seen.documents:
+            seconds = self._lifetime([document])
+            entry = _Document(exchange=document, seen_at=seen.seen_at, seconds=seconds)
+            self._documents.put(plan.Planned(document.url, document.role), entry)
+        documents = await self._documents_of(seen.files, request)
+        self._count("origins/recalled")
+        return self._site((*listed, *seen.files, *documents), seen.seen_at)
 
     def settled(self, listed: tuple[Exchange, ...], url: str) -> Site | None:
         """The site of a URL that lists alone forbid; None where its origin has to be asked."""
+        return self._site(listed, time.time()) if self._is_settled(listed, url) else None
+
+    def _is_settled(self, listed: tuple[Exchange, ...], url: str) -> bool:
         if not listed:
-            return None
+            return False
         verdict = engine.decide(listed, url, self._options.policy, self._options.identity)
-        return self._site(listed, time.time()) if lists.settle(verdict, self._options.policy) else None
+        return lists.settle(verdict, self._options.policy)
+
+    def _forbids(self, url: str) -> bool:
+        """Whether a list forbids to ask for a signal file, wherever a redirect or a pointer has led."""
+        return self._is_settled(self._options.lists.consult(url), url)
 
     def _site(self, exchanges: tuple[Exchange, ...], seen_at: float) -> Site:
         return Site(
@@ -191,15 +232,11 @@ class Origins:
         )
 
     async def _fetch(self, planned: plan.Planned, request: Request) -> Exchange:
-        exchange = await self._fetcher.fetch(planned, request)
+        exchange = await self._fetcher.fetch(planned, request, self._forbids)
         self._count("signals/fetched")
         self._count(f"signals/{exchange.availability}")
         return exchange
 
     def _lifetime(self, exchanges: Sequence[Exchange]) -> float:
         longest = self._options.policy.max_age_hours * 3600.0
-        return longest if _reached(exchanges) else min(longest, UNREACHABLE_SECONDS)
-
-
-def _reached(exchanges: Iterable[Exchange]) -> bool:
-    return all(exchange.availability is not Availability.UNREACHABLE for exchange in exchanges)
+        return longest if reached(exchanges) else min(longest, UNREACHABLE_SECONDS)

@@ -94,6 +94,31 @@ async def test_a_redirect_to_a_listed_site_is_not_followed(
     assert done.reasons[site.page("/film")] == "list.infringing"
 
 
+@pytest.mark.parametrize("kind", [Kind.INFRINGING, Kind.OPT_OUT])
+async def test_a_signal_file_that_moved_to_a_listed_site_is_not_followed_there_and_is_no_permission(
+    simulator: Simulator, site: Origin, listed: Callable[..., str], tmp_path: Path, kind
+) -> None:
+    site.put("/elsewhere", Answer(body=OPEN.encode(), headers=(("Content-Type", "text/plain"),)))
+    other = simulator.origin(None, host="127.0.0.8")
+    other.redirect("/robots.txt", f"{site.url}/elsewhere")
+    page = other.page("/")
+    done = await crawl(tmp_path / "out", page, OPTOUT_LISTS=listed("127.0.0.7\n", kind))
+    assert list(site.log) == []
+    assert done.urls == set()
+    assert done.reasons[page] == "robots.unreachable"
+    assert verify(tmp_path / "out" / "evidence").faults == []
+
+
+async def test_a_licence_at_a_listed_site_is_not_asked_for(
+    simulator: Simulator, site: Origin, listed: Callable[..., str], tmp_path: Path
+) -> None:
+    site.put("/licence.xml", Answer(body=b"<rsl/>", headers=(("Content-Type", "application/rsl+xml"),)))
+    other = simulator.origin(f"License: {site.url}/licence.xml\n{OPEN}", host="127.0.0.8")
+    await crawl(tmp_path / "out", other.page("/"), OPTOUT_LISTS=listed("127.0.0.7\n"))
+    assert other.asked("/robots.txt") == 1
+    assert list(site.log) == []
+
+
 async def test_a_suppressed_work_is_recognised_on_a_mirror(
     site: Origin, listed: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -1,29 +1,32 @@
 """Harvesting: the signals of many origins, fetched politely and kept with their dates.
 
 What a visit saw is put in the store as a whole and counts only then, so a harvest that is killed goes on where it
-was: an origin whose visit is in the store, and young enough, is not visited again. Memory does not grow with the
-list: it is read as it is worked off, and what waits to be written is bounded.
+was: an origin whose visit is in the store, and young enough, is not visited again. Several harvests may work on one
+store at the same time; see `optout.acquisition.claims`. Memory does not grow with the list: it is read as it is worked
+off, and what waits to be written is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from optout.acquisition import origin_list
+from optout.acquisition.captures import StoreError, StoreUnreachable
+from optout.acquisition.claims import LEASE_SECONDS, Claims
 from optout.acquisition.lanes import Lanes
 from optout.acquisition.origin_list import BadLine
 from optout.acquisition.visit import reached
-from optout.engine import ROBOTS_ROLE
-from optout.model import Availability, Exchange
+from optout.model import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from optout.acquisition.history import Capture, Store
+    from optout.acquisition.history import Store
     from optout.acquisition.origin_list import Target
     from optout.acquisition.visit import Visitor
 
@@ -32,6 +35,12 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 _WRITE_SECONDS = 0.25
 _WAITING_BYTES = 64_000_000
+_LOOK_AGAIN_SECONDS = 1.0
+_OUTAGE_SECONDS = 120.0
+_PAUSE_SECONDS = 0.5
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ class Tally:
 
     Attributes:
         targets: lines that are done with.
-        fresh: of them, those that were in the store already and young enough, or stood in the list before.
+        fresh: of them, those that were in the store already and young enough, because of us or somebody else.
         bad: lines that name no origin.
         origins: visited, by `reached` and `unreachable`.
         files: by availability and, for failures, by error code.
@@ -89,6 +98,21 @@ class Tally:
         return {name: getattr(self, name) for name in plain} | {name: dict(found) for name, found in counters.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who is told what.
+
+    Attributes:
+        tell: the tally, whenever results have been kept.
+        complain: each line that names no origin.
+        warn: once for each time that the store's server does not answer.
+    """
+
+    tell: Callable[[Tally], None]
+    complain: Callable[[BadLine], None]
+    warn: Callable[[StoreError], None]
+
+
 class Harvest:
     """One run over one list."""
 
@@ -105,86 +129,111 @@ class Harvest:
         self.tally = Tally()
         self._store = store
         self._visitor = visitor
-        self._roles = roles
         self._pace = pace
-        self._since = since
+        self._claims = Claims(store, roles, since)
         self._running: set[asyncio.Task[None]] = set()
         self._pending: list[tuple[Target, list[Visit]]] = []
+        self._elsewhere: list[Target] = []
+        self._look_again_at = 0.0
         self._waiting_bytes = 0
         self._written = asyncio.Event()
-        self._is_filling = False
+        self._moved = asyncio.Event()
         self._is_ending = False
 
-    async def run(
-        self, lines: Iterable[bytes], tell: Callable[[Tally], None], complain: Callable[[BadLine], None]
-    ) -> Tally:
-        """Work off a list.
-
-        Args:
-            lines: of the list; see `optout.acquisition.origin_list`.
-            tell: called with the tally whenever results have been kept.
-            complain: called with each line that names no origin.
+    async def run(self, lines: Iterable[bytes], ears: Ears) -> Tally:
+        """Work off a list; see `optout.acquisition.origin_list` for its form.
 
         Raises:
-            StoreError: the disk refuses; what was kept before stays.
+            StoreError: the disk refuses, or the server does not answer for minutes; what was kept before stays.
         """
-        self._tell = tell
-        self._lanes = Lanes(self._targets(lines, complain), self._pace.per_domain)
-        self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        writer = asyncio.create_task(self._write())
-        writer.add_done_callback(self._check)
+        self._ears = ears
+        self._lanes = Lanes(self._targets(lines), self._pace.per_domain)
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        writer, renewal = asyncio.create_task(self._write()), asyncio.create_task(self._renew())
+        admission = asyncio.create_task(self._admit())
+        for task in (writer, renewal):
+            task.add_done_callback(self._check)
         try:
-            self._fill()
-            await self._finished
+            await asyncio.wait([admission, self._failed], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await _cancelled(admission, *self._running)
             self._is_ending = True
             self._written.set()
             await asyncio.wait([writer])
+            await _cancelled(renewal)
+            await self._give_back()
+        if self._failed.done():
+            self._failed.result()
+        admission.result()
         writer.result()
         return self.tally
 
-    def _targets(self, lines: Iterable[bytes], complain: Callable[[BadLine], None]) -> Iterator[Target]:
+    def _targets(self, lines: Iterable[bytes]) -> Iterator[Target]:
         for found in origin_list.read(lines):
             if isinstance(found, BadLine):
                 self.tally.bad += 1
-                complain(found)
+                self._ears.complain(found)
             else:
                 yield found
 
-    def _fill(self) -> None:
-        """Begin as many visits as may be under way; a long stretch of fresh origins lets others go in between."""
-        if self._is_filling or self._finished.done():
-            return
-        for _ in range(_AT_ONCE):
-            if len(self._running) >= self._pace.concurrency or self._waiting_bytes > _WAITING_BYTES:
-                return
-            target = self._lanes.take()
-            if target is None:
-                self._finish_if_idle()
-                return
-            if self._is_fresh(target):
-                self.tally.fresh += 1
-                self.tally.targets += 1
-                self._lanes.done(target)
-                self._lanes.settle(target)
+    # Beginning visits.
+
+    async def _admit(self) -> None:
+        """Begin visits, as many at a time as may be under way, until nothing is left to do."""
+        while True:
+            self._moved.clear()
+            batch = self._take()
+            if batch:
+                await self._begin(batch)
+            elif self._running or self._elsewhere:
+                await self._wait()
+            elif not self._has_room():
+                await self._moved.wait()
             else:
-                task = asyncio.create_task(self._visit(target))
-                self._running.add(task)
-                task.add_done_callback(self._visited)
-        self._is_filling = True
-        asyncio.get_running_loop().call_soon(self._fill_on)
+                return
 
-    def _fill_on(self) -> None:
-        self._is_filling = False
-        self._tell(self.tally)
-        self._fill()
+    def _has_room(self) -> bool:
+        return len(self._running) < self._pace.concurrency and self._waiting_bytes <= _WAITING_BYTES
 
-    def _finish_if_idle(self) -> None:
-        if not self._running and not self._finished.done():
-            self._finished.set_result(None)
+    def _take(self) -> list[Target]:
+        self._look_again()
+        batch: list[Target] = []
+        room = min(self._pace.concurrency - len(self._running), _AT_ONCE) if self._has_room() else 0
+        while len(batch) < room and (target := self._lanes.take()) is not None:
+            batch.append(target)
+        return batch
+
+    def _look_again(self) -> None:
+        """Take up what others had begun to visit, now and then, so that it does not pile up."""
+        now = asyncio.get_running_loop().time()
+        if self._elsewhere and now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_AGAIN_SECONDS
+            for target in self._elsewhere:
+                self._lanes.offer(target)
+            self._elsewhere.clear()
+
+    async def _begin(self, batch: list[Target]) -> None:
+        found = await self._insist(self._claims.sort, batch)
+        for target in found.fresh:
+            self.tally.fresh += 1
+            self.tally.targets += 1
+            self._lanes.done(target)
+            self._lanes.settle(target)
+        for target in found.elsewhere:
+            self._lanes.done(target)
+            self._elsewhere.append(target)
+        for target in found.ours:
+            task = asyncio.create_task(self._visit(target))
+            self._running.add(task)
+            task.add_done_callback(self._visited)
+        if found.fresh:
+            self._ears.tell(self.tally)
+
+    async def _wait(self) -> None:
+        """Wait until something is done, or until it is time to look at what others visit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._look_again_at if self._elsewhere else None):
+                await self._moved.wait()
 
     async def _visit(self, target: Target) -> None:
         """Visit a target's origins until one answers."""
@@ -202,14 +251,14 @@ class Harvest:
 
     def _visited(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._moved.set()
         self._check(task)
-        self._fill()
 
     def _check(self, task: asyncio.Task[None]) -> None:
         """A fault of ours ends the run."""
         fault = None if task.cancelled() else task.exception()
-        if fault is not None and not self._finished.done():
-            self._finished.set_exception(fault)
+        if fault is not None and not self._failed.done():
+            self._failed.set_exception(fault)
 
     # Keeping.
 
@@ -221,46 +270,62 @@ class Harvest:
                 await asyncio.sleep(_WRITE_SECONDS)
                 self._written.clear()
             batch, self._pending = self._pending, []
-            await asyncio.to_thread(self._put, batch)
+            await self._insist(self._put, batch)
             self._count(batch)
-            self._fill()
+            self._moved.set()
 
     def _put(self, batch: Sequence[tuple[Target, list[Visit]]]) -> None:
         self._store.put(exchange for _, visits in batch for visit in visits for exchange in visit)
+        self._claims.release(target for target, _ in batch)
 
     def _count(self, batch: Sequence[tuple[Target, list[Visit]]]) -> None:
         for target, visits in batch:
             self.tally.add(visits)
             self._waiting_bytes -= _octets(visits)
             self._lanes.settle(target)
-        self._tell(self.tally)
+        self._ears.tell(self.tally)
 
-    # What need not be visited.
+    # Leases, and a server that is away.
 
-    def _is_fresh(self, target: Target) -> bool:
-        """Whether the store has a visit that is young enough, to each origin that would be visited now."""
-        for origin in target.origins:
-            last = {capture.role: capture for capture in self._store.history(origin.text)}
-            if not is_complete(last, self._roles, self._since):
-                return False
-            if not _is_unreachable(last[ROBOTS_ROLE]):
-                return True
-        return True
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                await asyncio.to_thread(self._claims.renew)
+            except StoreUnreachable as fault:
+                # Whoever wants to write will find out, and insist.
+                self._ears.warn(fault)
+
+    async def _give_back(self) -> None:
+        try:
+            await asyncio.to_thread(self._claims.release_all)
+        except StoreError as fault:
+            self._ears.warn(fault)
+
+    async def _insist(self, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+        """Do something with the store in a thread, and again while its server is away for as long as a restart takes.
+
+        Raises:
+            StoreError: it is away for longer, or refuses.
+        """
+        until = asyncio.get_running_loop().time() + _OUTAGE_SECONDS
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(work, *given, **named)
+            except StoreUnreachable as fault:
+                if asyncio.get_running_loop().time() > until or self._is_ending:
+                    raise
+                self._ears.warn(fault)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LEASE_SECONDS / 3)
 
 
-def is_complete(last: Mapping[str, Capture], roles: Iterable[str], since: datetime) -> bool:
-    """Whether the last captures of an origin are a whole visit that is young enough."""
-    robots = last.get(ROBOTS_ROLE)
-    if robots is None:
-        return False
-    if _is_unreachable(robots):
-        return robots.fetched_at >= since
-    return all(role in last and last[role].fetched_at >= since for role in roles)
-
-
-def _is_unreachable(capture: Capture) -> bool:
-    exchange = Exchange(capture.url, capture.role, status=capture.status, error=capture.error)
-    return exchange.availability is Availability.UNREACHABLE
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """End tasks, whatever they say to it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _octets(visits: Iterable[Visit]) -> int:

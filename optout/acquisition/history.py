@@ -218,12 +218,18 @@ class Store:
             found += [state] if state else []
         return tuple(found)
 
-    def entries(self, origin: str) -> Iterator[Entry | Lost]:
-        """Everything about an origin as it is kept, for another store; what has lost its body is named instead."""
-        rows = self.backend.rows(origin)
+    def news(self, origin: str, known: Iterable[Row]) -> Iterator[Entry | Lost]:
+        """What another store does not know of an origin, as it is kept.
+
+        Args:
+            origin: as `Origin.text`.
+            known: what it knows. A redirect that it has followed since stays as it is.
+        """
+        there = {(*row.file, row.at): row for row in known}
+        rows = [row for row in self.backend.rows(origin) if _is_news(row, there.get((*row.file, row.at)))]
         bodies = self._read({row.digest for row in rows if row.digest is not None})
         for row in rows:
-            if row.digest is not None and row.digest not in bodies:
+            if row.error == DAMAGED or (row.digest is not None and row.digest not in bodies):
                 yield Lost(url_of(origin, row), moment_of(row.at))
             else:
                 yield Entry(origin, row, None if row.digest is None else bodies[row.digest])
@@ -261,10 +267,14 @@ class Store:
 
 
 class Lost(NamedTuple):
-    """A capture whose body is gone or is not what its digest says."""
+    """A capture that is gone, in part or wholly, or is not what its digest says."""
 
     url: str
     at: datetime
+
+
+def _is_news(row: Row, known: Row | None) -> bool:
+    return known != row and (known is None or row.error != REDIRECT_NOT_FOLLOWED)
 
 
 def _entries(exchanges: Iterable[Exchange]) -> Iterator[Entry]:

@@ -23,39 +23,61 @@ COLUMNS = ("url", "status", "headers", "body", "fetched_at")
 
 _NEEDED = frozenset(COLUMNS) - {"headers"}
 _ROWS_AT_ONCE = 1_024
+_OCTETS_AT_ONCE = 64_000_000
+_BUFFER = 1 << 20
+_LARGEST = 16_000_000
 _FAILED = "failed"
 
 
-def read(path: Path, roles: Sequence[str]) -> Iterator[tuple[Exchange, ...] | Fault]:
-    """Read one file, a row group at a time, so that a damaged one does not hide the others."""
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        yield Fault(str(path), "", _first_line(error))
-        return
-    with file:
-        missing = sorted(_NEEDED - set(file.schema_arrow.names))
-        if missing:
-            yield Fault(str(path), "", f"no column {', '.join(missing)}")
+class Reader:
+    """Reads Parquet files.
+
+    Attributes:
+        at: how far the reader is in its file, in octets.
+    """
+
+    def __init__(self, roles: Sequence[str]) -> None:
+        """Look for captures of these well-known paths."""
+        self._roles = roles
+        self.at = 0
+
+    def read(self, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:
+        """Read one file, a row group at a time, so that a damaged one does not hide the others."""
+        try:
+            file = pq.ParquetFile(path, buffer_size=_BUFFER)
+        except (pa.ArrowException, OSError) as error:
+            yield Fault(str(path), "", _first_line(error))
             return
-        first = 0
-        for number in range(file.num_row_groups):
-            yield from _group(file, number, first, path, roles)
-            first += file.metadata.row_group(number).num_rows
+        with file:
+            missing = sorted(_NEEDED - set(file.schema_arrow.names))
+            if missing:
+                yield Fault(str(path), "", f"no column {', '.join(missing)}")
+                return
+            first, size = 0, path.stat().st_size
+            for number in range(file.num_row_groups):
+                yield from self._group(file, number, first, path)
+                first += file.metadata.row_group(number).num_rows
+                self.at = size * first // max(file.metadata.num_rows, 1)
+
+    def _group(
+        self, file: pq.ParquetFile, number: int, first: int, path: Path
+    ) -> Iterator[tuple[Exchange, ...] | Fault]:
+        columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+        row = first
+        try:
+            for batch in file.iter_batches(_rows_at_once(file, number), row_groups=[number], columns=columns):
+                for values in batch.to_pylist():
+                    yield from _row(values, f"row {row}", path, self._roles)
+                    row += 1
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            yield Fault(str(path), f"row group {number} from row {row}", _first_line(error))
 
 
-def _group(
-    file: pq.ParquetFile, number: int, first: int, path: Path, roles: Sequence[str]
-) -> Iterator[tuple[Exchange, ...] | Fault]:
-    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
-    row = first
-    try:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[number], columns=columns):
-            for values in batch.to_pylist():
-                yield from _row(values, f"row {row}", path, roles)
-                row += 1
-    except (pa.ArrowException, OSError, ValueError) as error:
-        yield Fault(str(path), f"row group {number} from row {row}", _first_line(error))
+def _rows_at_once(file: pq.ParquetFile, number: int) -> int:
+    """So many rows that they take little memory, by the size that the file claims for the group."""
+    group = file.metadata.row_group(number)
+    each = int(group.total_byte_size // max(group.num_rows, 1))
+    return max(1, min(_ROWS_AT_ONCE, _OCTETS_AT_ONCE // max(each, 1)))
 
 
 def _row(
@@ -78,14 +100,16 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
         return None
     role, url = named
     status = None if values["status"] is None else int(values["status"])
+    body = _body(values["body"])
     return Exchange(
         url,
         role,
         status=status,
         headers=_headers(values.get("headers")),
-        body=_body(values["body"]),
+        body=body[:_LARGEST],
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
+        truncated=len(body) > _LARGEST,
     )
 
 

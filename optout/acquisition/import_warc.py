@@ -43,6 +43,10 @@ class _Damaged(Exception):
     """A record that is not what it says."""
 
 
+class _Missed(_Damaged):
+    """A record that refers to one that was not read."""
+
+
 class _Memory(Generic[Value]):
     """The most recent values, up to a total weight."""
 
@@ -64,11 +68,16 @@ class _Memory(Generic[Value]):
 
 
 class Reader:
-    """Reads WARC files; a record may refer to one in a file that was read before."""
+    """Reads WARC files; a record may refer to one in a file that was read before.
+
+    Attributes:
+        at: how far the reader is in its file, in octets.
+    """
 
     def __init__(self, roles: Sequence[str]) -> None:
         """Look for captures of these well-known paths."""
         self._roles = roles
+        self.at = 0
         self._bodies: _Memory[bytes] = _Memory(_BODIES_REMEMBERED)
         self._exchanges: _Memory[Exchange] = _Memory(_EXCHANGES_REMEMBERED)
 
@@ -87,7 +96,7 @@ class Reader:
         at = start
         try:
             for record in ArchiveIterator(file, _ANSWERS, parse_http=True, auto_decode="all"):
-                at = start + record.stream_pos
+                at = self.at = start + record.stream_pos
                 yield from self._record(record, f"byte {at}", path)
         except OSError as error:
             yield Fault(str(path), f"after byte {at}", str(error))
@@ -103,7 +112,7 @@ class Reader:
                 if exchange.role.startswith("/"):
                     yield (exchange,)
         except (_Damaged, ValueError, TypeError, KeyError, RecursionError) as error:
-            yield Fault(str(path), place, str(error) or type(error).__name__)
+            yield Fault(str(path), place, str(error) or type(error).__name__, isinstance(error, _Missed))
 
     def _documents(self, listed: list[dict[str, str]]) -> Iterator[tuple[Exchange, ...]]:
         """The exchanges that one decision rested on, where documents are among them."""
@@ -161,7 +170,7 @@ class Reader:
             known = self._bodies.get(digest)
             known = self._bodies.get(record.headers.get("WARC-Refers-To") or "") if known is None else known
             if known is None:
-                raise _Damaged("the record that it revisits is not in this file or one before it")
+                raise _Missed("the record that it revisits is not in this file or one before it")
             return known, False
         announced = record.content_length
         body = record.reader.read(_LARGEST + 1)

@@ -38,21 +38,27 @@ class Lanes:
 
     def take(self) -> Target | None:
         """The next target that may begin; None while none may, or for good when nothing is under way."""
-        if self._ready:
-            return self._begin(self._ready.popleft())
+        while self._ready:
+            target = self._ready.popleft()
+            if self._may_begin(target):
+                return self._begin(target)
+            self._park(target)
         while self._room > 0 and not self._exhausted:
-            target = next(self._source, None)
-            if target is None:
+            found = next(self._source, None)
+            if found is None:
                 self._exhausted = True
-            elif target.key in self._held:
+            elif found.key in self._held:
                 self.repeated += 1
             else:
-                self._held.add(target.key)
-                if self._active.get(target.domain, 0) < self._per_domain:
-                    return self._begin(target)
-                self._waiting.setdefault(target.domain, deque()).append(target)
-                self._room -= 1
+                self._held.add(found.key)
+                if self._may_begin(found):
+                    return self._begin(found)
+                self._park(found)
         return None
+
+    def offer(self, target: Target) -> None:
+        """A target that was taken and is done is to be taken again."""
+        self._ready.append(target)
 
     def done(self, target: Target) -> None:
         """A target is no longer under way; the first that waits for its domain may begin."""
@@ -69,6 +75,13 @@ class Lanes:
     def settle(self, target: Target) -> None:
         """A target's results are kept; from now on the store knows about it."""
         self._held.discard(target.key)
+
+    def _may_begin(self, target: Target) -> bool:
+        return self._active.get(target.domain, 0) < self._per_domain
+
+    def _park(self, target: Target) -> None:
+        self._waiting.setdefault(target.domain, deque()).append(target)
+        self._room -= 1
 
     def _begin(self, target: Target) -> Target:
         self._active[target.domain] = self._active.get(target.domain, 0) + 1

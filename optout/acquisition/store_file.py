@@ -1,14 +1,12 @@
 """The local store: one SQLite file in WAL mode, so that any number of processes read while one writes.
 
 A body stands there once, under its SHA-256, however many origins sent it and however often; a capture is a row of
-some thirty bytes that names it. Leases are in a file of their own, because they change with every visit and are
-worth nothing after a power cut.
+some thirty bytes that names it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +15,7 @@ import zstandard
 
 from optout.acquisition.backend import FORMAT
 from optout.acquisition.captures import REDIRECT_NOT_FOLLOWED, Entry, Row, StoreError
+from optout.acquisition.file_leases import WAIT_MILLISECONDS, Leases
 from optout.acquisition.recent import Recent
 
 if TYPE_CHECKING:
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "origins.sqlite"
-LEASES_NAME = "leases.sqlite"
 
 _LEVEL = 6
 _LARGEST_BODY = 1 << 28
-_WAIT_MILLISECONDS = 60_000
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -70,11 +67,6 @@ _UNFOLLOWED = f"""
 SELECT owners.text, {_FIELDS} FROM {_JOINED} JOIN origins AS owners ON owners.id = origin WHERE error = ?
 """  # noqa: S608
 _PUT = "INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_LEASES = "CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL)"
-_LEASE = """
-INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET holder = ?2, until = ?3
-WHERE holder = ?2 OR until <= ?4 OR until > ?4 + 86400
-"""
 
 
 class FileBackend:
@@ -84,7 +76,7 @@ class FileBackend:
         """Use a connection that is open already; see `open`."""
         self.directory = directory
         self._connection = connection
-        self._leases: sqlite3.Connection | None = None
+        self._leases: Leases | None = None
         self._writing = Lock()
         self._leasing = Lock()
         self._role_ids: Recent[str, int] = Recent(1_024)
@@ -104,7 +96,7 @@ class FileBackend:
             elif not path.is_file():
                 raise StoreError(f"{directory} holds no store", mend="fill one: optout harvest ORIGINS.txt --store DIR")
             connection = _writer(path) if create else _reader(path)
-            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
+            connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
             # Readers map the file into memory, so that many processes share what they read.
             connection.execute(f"PRAGMA mmap_size = {1 << 36}")
             found = connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
@@ -225,44 +217,23 @@ class FileBackend:
             self._connection.execute("UPDATE bodies SET data = ? WHERE id = ?", repaired)
         return int(found[0])
 
-    # Leases.
-
     def lease(self, keys: Collection[str], holder: str, seconds: float) -> set[str]:
-        """Take or keep leases, by the clock of this machine; one that reaches beyond a day is of another clock."""
-        now = time.time()
-        values = [(key, holder, now + seconds, now) for key in keys]
+        """Take or keep leases, by the clock of this machine; those of processes that have died since are free."""
         with self._leasing, _faults(self.directory):
-            connection = self._lease_file()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                taken = {value[0] for value in values if connection.execute(_LEASE, value).rowcount}
-            finally:
-                connection.execute("COMMIT")
-        return taken
+            if self._leases is None:
+                self._leases = Leases(self.directory)
+            return self._leases.lease(keys, holder, seconds)
 
     def release(self, keys: Collection[str], holder: str) -> None:
         """End leases, if they are still the holder's."""
         with self._leasing, _faults(self.directory):
-            connection = self._lease_file()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("DELETE FROM leases WHERE name = ? AND holder = ?", [(key, holder) for key in keys])
-            connection.execute("COMMIT")
-
-    def _lease_file(self) -> sqlite3.Connection:
-        if self._leases is None:
-            path = self.directory / LEASES_NAME
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.execute(_LEASES)
-            self._leases = connection
-        return self._leases
+            if self._leases is not None:
+                self._leases.release(keys, holder)
 
 
 def _writer(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {_WAIT_MILLISECONDS}")
+    connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(_SCHEMA)

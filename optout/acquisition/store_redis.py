@@ -39,7 +39,8 @@ _ORIGINS = f"{_PREFIX}origins"
 _UNFOLLOWED = f"{_PREFIX}unfollowed"
 _DONE = f"{_PREFIX}done"
 _SECONDS = 5.0
-_RETRIES = 3
+_CONNECT_SECONDS = 3.0
+_RETRIES = 2
 _LEVEL = 6
 _LARGEST_BODY = 1 << 28
 _AT_ONCE = 10_000
@@ -90,7 +91,7 @@ class RedisBackend:
         retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES)
         try:
             client = redis.Redis.from_url(
-                address, retry=retry, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
+                address, retry=retry, socket_timeout=_SECONDS, socket_connect_timeout=_CONNECT_SECONDS
             )
         except ValueError as fault:
             raise StoreError(f"store {name}: {fault}", mend="write redis://HOST:PORT/DATABASE") from fault

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from optout.acquisition.history import Store
+from optout.acquisition.captures import Entry
+from optout.acquisition.history import Lost, Store
 from optout.acquisition.store_file import FILE_NAME
 from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from optout.acquisition.backend import Backend
 
 _REDIS = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
@@ -54,10 +57,25 @@ def _server(address: str, *, create: bool) -> Backend:
 
 def is_store(address: str) -> bool:
     """Whether an address names a store, by its form or by what is in the folder."""
-    if "://" in address:
-        return True
-    path = Path(address)
-    return path.name == FILE_NAME or (path / FILE_NAME).is_file()
+    return "://" in address or (Path(address) / FILE_NAME).is_file()
+
+
+def bring(source: Store, target: Store) -> Iterator[int | Lost]:
+    """Put into one store what another one knows and it does not: every capture with its date, every body intact.
+
+    Yields:
+        after each origin, the captures that it has brought; before that, each capture that was lost in the source.
+    """
+    for origin in source.origins():
+        entries: list[Entry] = []
+        for found in source.news(origin, target.backend.rows(origin)):
+            if isinstance(found, Lost):
+                yield found
+            else:
+                entries.append(found)
+        if entries:
+            target.backend.write(entries)
+        yield len(entries)
 
 
 def _named(address: str) -> tuple[str, str]:

@@ -52,6 +52,12 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--lists", type=Path, metavar="DIR", help="look into these lists (optout lists) before fetching"
     )
+    parser.add_argument(
+        "--store",
+        action="append",
+        metavar="DIR|URL",
+        help="share what is seen of origins: a folder, redis://... or postgresql://...; may be repeated, nearest first",
+    )
     _add_pace(parser)
     options.add_policy(parser)
     options.add_identity(parser)
@@ -88,6 +94,7 @@ def _settings(arguments: Namespace) -> Settings:
         "OPTOUT_TOKEN": identity.token,
         "OPTOUT_DIR": str(arguments.out),
         "OPTOUT_LISTS": str(arguments.lists) if arguments.lists else None,
+        "OPTOUT_STORE": arguments.store,
         "USER_AGENT": identity.header,
         "JOBDIR": str(arguments.out / "job"),
         "DEPTH_LIMIT": arguments.depth,
