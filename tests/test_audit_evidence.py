@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -209,6 +210,24 @@ def test_kills_at_any_moment_leave_one_log_without_duplicates(store, tmp_path):
     assert {entry["decisions_sha256"] for entry in shards} == {entry["decisions_sha256"] for entry in logged(whole)}
     report = repeated(out, store)
     assert report.outcome is Outcome.HOLDS, report.text
+
+
+def test_workers_end_when_the_process_that_began_them_is_killed(store, tmp_path):
+    data = dataset(tmp_path / "in", files=40, rows=6000)
+    command = [*COMMAND, str(data), "--store", str(store), "--out", str(tmp_path / "out"), "--quiet", "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not list((tmp_path / "out/shards").glob("*.json")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("workers are still there")
 
 
 def test_machines_that_share_an_output_share_its_log(store, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +12,11 @@ import pyarrow.compute as pc
 NO_DATE = np.iinfo(np.int64).min
 """What stands for a row that has no date that could be read."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 _SCALES = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
+_BEYOND = 10**19
+_USUAL = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def seconds(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -26,34 +30,45 @@ def seconds(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_temporal(column.type):
-        column = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
-        return _filled(pc.floor(pc.divide(pc.cast(column, pa.float64()), 1e6)))
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.array([NO_DATE if value is None else _scaled(value) for value in column.to_pylist()], np.int64)
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _of_moments(column)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _of_numbers(column)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _of_texts(column)
     return np.array([_read(str(value)) if value is not None else NO_DATE for value in column.to_pylist()], np.int64)
 
 
-def _filled(column: pa.Array) -> np.ndarray:
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    found = pc.fill_null(column, 0.0).to_numpy(zero_copy_only=False).astype(np.int64)
-    found[missing] = NO_DATE
-    return found  # type: ignore[no-any-return]
+def _of_moments(column: pa.Array) -> np.ndarray:
+    moments = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
+    missing = moments.is_null().to_numpy(zero_copy_only=False)
+    found = pc.fill_null(moments, 0).to_numpy(zero_copy_only=False) // 1_000_000
+    return np.where(missing, NO_DATE, found)
 
 
-def _scaled(value: float) -> int:
-    if value != value or abs(value) > 10**19:  # noqa: PLR0124 - a number that is not one
-        return int(NO_DATE)
-    for least, scale in _SCALES:
-        if abs(value) >= least:
-            return int(value // scale)
-    return int(value)
+def _of_numbers(column: pa.Array) -> np.ndarray:
+    """Numbers are told apart by their size; those beyond any date, and those that are none, are no dates."""
+    values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan")).to_numpy(zero_copy_only=False)
+    sizes = np.abs(values)
+    scales = np.select([sizes >= least for least, _ in _SCALES], [scale for _, scale in _SCALES], 1)
+    usable = sizes <= _BEYOND
+    return np.where(usable, np.floor_divide(np.where(usable, values, 0), scales), NO_DATE).astype(np.int64)
+
+
+def _of_texts(column: pa.Array) -> np.ndarray:
+    """Texts in the form that most datasets have are read all at once, others one by one."""
+    moments = _of_moments(pc.strptime(column, format=_USUAL, unit="s", error_is_null=True))
+    rest = np.flatnonzero((moments == NO_DATE) & column.is_valid().to_numpy(zero_copy_only=False))
+    for row, text in zip(rest.tolist(), column.take(pa.array(rest)).to_pylist(), strict=True):
+        moments[row] = _read(text)
+    return moments
 
 
 @lru_cache(maxsize=65_536)
 def _read(text: str) -> int:
     moment = moment_of(text)
-    return int(NO_DATE) if moment is None else int(moment.timestamp() // 1)
+    return int(NO_DATE) if moment is None else (moment - _EPOCH) // _SECOND
 
 
 def moment_of(text: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from contextlib import contextmanager
 from hashlib import sha256
@@ -78,8 +79,8 @@ def writing(directory: Location, source: Path | None = None) -> Iterator[None]:
 def digest_of(path: Path, start: int = 0, length: int | None = None) -> str:
     """The SHA-256 of a file, or of a stretch of it."""
     digest = sha256()
-    left = path.stat().st_size - start if length is None else length
     with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - start if length is None else length
         file.seek(start)
         while left > 0 and (block := file.read(min(_BLOCK, left))):
             digest.update(block)

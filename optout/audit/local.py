@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from optout.audit import shard
 from optout.audit.job import Input, Job
@@ -54,7 +56,8 @@ def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> 
 def _pool(
     job: Job, digest: str, items: Sequence[Input], directory: Location, workers: int
 ) -> Iterator[tuple[Input, Manifest]]:
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_end_with_parent) as pool:
         futures = {pool.submit(make, job, digest, item, directory): item for item in items}
         try:
             for future in as_completed(futures):
@@ -62,6 +65,18 @@ def _pool(
         finally:
             # Who is interrupted does not wait for all that was not begun.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Do not outlive the process that hands out the work: nobody else would ever end this one, or use what it has."""
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def make(job: Job, digest: str, item: Input, directory: Location) -> Manifest:

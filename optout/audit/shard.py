@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from optout.audit.disk import digest_of, read_on, writing
-from optout.audit.formats import Fault, format_of
+from optout.audit.formats import Batch, Fault, format_of
 from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
 from optout.audit.schema import Rows, decisions, kept
@@ -26,7 +26,7 @@ from optout.audit.storage import Location, Remote, give_up, near, part_of, remov
 from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
-    from optout.audit.formats import Batch, Format
+    from optout.audit.formats import Format
     from optout.audit.job import Input, Job
     from optout.audit.judge import Judge
 
@@ -147,7 +147,8 @@ def _made(place: Place, item: Input, job: Job, digest: str, judge: Judge, source
     try:
         with near(item.path) as path:
             counts = _written(parts, path, item, job, judge, notes)
-            read = digest_of(path, start, length)
+            with writing(place.directory, path):
+                read = digest_of(path, start, length)
         if state_of(item.path) != source:
             mend = "audit it again when nobody writes to it"
             raise UnreadableInput(f"{item.path}: changed while it was read", mend=mend)
@@ -206,6 +207,9 @@ def _written(parts: tuple[Path, Path], path: Path, item: Input, job: Job, judge:
             counts.rows += len(keep)
             counts.content += len(batch.pages)
             counts.kept += int(keep.sum())
+        if not counts.rows:
+            nothing = Batch(pa.array([], pa.string()), None)
+            sink.write(decisions(judge, judge.judge(nothing.urls), _rows(item.file, first, nothing)), np.zeros(0, bool))
     return counts
 
 
@@ -224,9 +228,7 @@ class _Decisions:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._writer is None and error[0] is None:
-            pq.write_table(pa.table({"file": pa.array([], pa.string())}), self._path)
-        elif self._writer is not None:
+        if self._writer is not None:
             self._writer.close()
 
     def write(self, table: pa.Table, keep: np.ndarray) -> None:

@@ -117,7 +117,7 @@ def _audit(arguments: Namespace) -> int:
 
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
-    files = parts.cut(inputs(arguments.data))
+    files = parts.cut(_others(inputs(arguments.data), directory))
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
     with _Record(job, files, directory) as record:
         manifests = _made(arguments, job, mine, directory, record)
@@ -210,6 +210,14 @@ def _tell_share(manifests: list[Manifest], files: int, *, as_json: bool) -> None
         options.console().print(text, markup=False)
 
 
+def _others(files: list[Input], directory: Location) -> list[Input]:
+    """The files that are not of an audit's own making, where its output lies in the folder that it reads."""
+    if not isinstance(directory, Path):
+        return files
+    own = directory.resolve()
+    return [item for item in files if not (isinstance(item.path, Path) and own in item.path.resolve().parents)]
+
+
 def _job(arguments: Namespace) -> Job:
     from optout.audit.formats import Columns
     from optout.audit.job import Job
@@ -278,14 +286,19 @@ def _summarise(report: dict[str, Any], directory: Location) -> None:
     console.print(f"see {directory / 'report.html'}", markup=False, soft_wrap=True)
 
 
+def _size(item: Input) -> int:
+    """The bytes of an input; of one that has vanished, none."""
+    from optout.audit.storage import state_of
+
+    return sum(state_of(item.path)[:1]) if item.part is None else item.part.length
+
+
 class _Bar:
     """Progress on stderr: a live bar on a terminal, plain lines otherwise, nothing when quiet."""
 
     def __init__(self, files: list[Any], *, quiet: bool) -> None:
-        from optout.audit.storage import state_of
-
         console = options.error_console()
-        self._sizes = {item.name: sum(state_of(item.path)[:1]) for item in files}
+        self._sizes = {item.name: _size(item) for item in files}
         self._total, self._done, self._rows = len(files), 0, 0
         self._plain = not quiet and not console.is_terminal
         self._live = Progress(

@@ -133,6 +133,8 @@ def read_description(layout: Layout) -> Description | None:
         return Description(str(said["origin"]), str(said["archive"]))
     except FileNotFoundError:
         return None
+    except OSError as fault:
+        raise EvidenceError(f"{layout.description} cannot be read", place=fault.strerror) from fault
     except (ValueError, KeyError, TypeError) as fault:
         raise EvidenceError(f"{layout.description} is damaged", place=str(fault)) from fault
 

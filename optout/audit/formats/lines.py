@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
+import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import zstandard
 
 from optout.audit.dates import NO_DATE, seconds
 from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer
+from optout.audit.formats.packed import BROKEN, packed, unpacked
 from optout.audit.formats.pages import pages_of
-from optout.errors import UnreadableInput
 
-LONGEST_LINE = 1 << 28
-"""Bytes of a line that are read; what is longer is a fault, and no row of it is judged by its content."""
+LONGEST_LINE = 1 << 26
+"""Bytes of a line that are read; a longer line is a fault, and a row without a URL."""
 
-_BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+_LARGEST = 2**63 - 1
 
 
 class LinesFormat:
@@ -39,8 +37,7 @@ class LinesFormat:
         size = number = 0
         try:
             with unpacked(path) as stream:
-                while line := stream.readline(LONGEST_LINE):
-                    number += 1
+                for number, line in enumerate(_lines(stream, fault), 1):
                     if not line.strip():
                         continue
                     lines.append(line)
@@ -49,7 +46,7 @@ class LinesFormat:
                     if len(lines) >= ROWS or size >= BATCH_BYTES:
                         yield _batch(lines, columns, fault, numbers)
                         lines, numbers, size = [], [], 0
-        except _BROKEN as error:
+        except BROKEN as error:
             fault(f"after line {number}", f"cannot be read on: {error}")
         if lines:
             yield _batch(lines, columns, fault, numbers)
@@ -57,7 +54,7 @@ class LinesFormat:
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
         """Write the lines as they were, compressed as the source is."""
-        with _packed(source.name.lower(), target) as stream:
+        with packed(source.name.lower(), target) as stream:
             yield _LineWriter(stream)
 
 
@@ -73,45 +70,28 @@ class _LineWriter:
         self._stream.write(b"".join(line if line.endswith(b"\n") else line + b"\n" for line in chosen))
 
 
-@contextmanager
-def unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed by its name.
-
-    Raises:
-        UnreadableInput: it cannot be opened.
-    """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise UnreadableInput(f"{path}: {error.strerror}", mend="name a readable file") from error
-    with file:
-        name = path.name.lower()
-        if name.endswith((".gz", ".tgz")):
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield cast("IO[bytes]", stream)
-        elif name.endswith(".zst"):
-            with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as raw:
-                yield io.BufferedReader(raw, 1 << 20)
-        else:
-            yield file
+def _lines(stream: IO[bytes], fault: Report) -> Iterator[bytes]:
+    """The lines of a file; of one that is too long only a beginning, which is no JSON."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            fault(f"line {number}", f"longer than {LONGEST_LINE} bytes, so it is not looked into")
+            line = _TOO_LONG
+            while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+        yield line
 
 
-@contextmanager
-def _packed(name: str, target: Path) -> Iterator[IO[bytes]]:
-    with target.open("wb") as file:
-        if name.endswith(".gz"):
-            # Neither name nor time goes into the header, so that the same rows are the same bytes.
-            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as stream:
-                yield cast("IO[bytes]", stream)
-        elif name.endswith(".zst"):
-            with zstandard.ZstdCompressor(level=3).stream_writer(file) as stream:
-                yield stream
-        else:
-            yield file
+_TOO_LONG = b"..."
+"""What stands for a line that is too long; its fault has been told."""
 
 
 def _batch(lines: list[bytes], columns: Columns, fault: Report, numbers: list[int]) -> Batch:
-    rows = [_object(line, number, fault) for line, number in zip(lines, numbers, strict=True)]
+    names = [name for name in (columns.url, columns.html, columns.headers, columns.date) if name.isascii()]
+    keys = tuple(f'"{name}"'.encode() for name in names)
+    found = [_object(line, number, keys, fault) for line, number in zip(lines, numbers, strict=True)]
+    rows: list[dict[str, Any]] = [row or {} for row in found]
     urls = [row.get(columns.url) for row in rows]
     if any(columns.html in row or columns.headers in row for row in rows):
         pages = pages_of(urls, (row.get(columns.html) for row in rows), (row.get(columns.headers) for row in rows))
@@ -126,19 +106,34 @@ def _batch(lines: list[bytes], columns: Columns, fault: Report, numbers: list[in
         sizes=np.array([len(line) for line in lines], np.int64),
         tokens=_numbers(rows, columns.tokens),
         languages=pa.array([_text(row.get(columns.language)) for row in rows], pa.string()),
+        refused=frozenset(at for at, row in enumerate(found) if row is None),
     )
 
 
-def _object(line: bytes, number: int, fault: Report) -> dict[str, Any]:
+def _object(line: bytes, number: int, keys: tuple[bytes, ...], fault: Report) -> dict[str, Any] | None:
+    """A line as an object; None where it is none, or where readers may differ about what it says."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        fault(f"line {number}", f"not JSON: {error}")
-        return {}
-    if isinstance(row, dict):
-        return row
-    fault(f"line {number}", "not a JSON object")
-    return {}
+        if line is not _TOO_LONG:
+            fault(f"line {number}", f"not JSON: {error}")
+        return None
+    if not isinstance(row, dict):
+        fault(f"line {number}", "not a JSON object")
+        return None
+    if any(line.count(key) > 1 for key in keys) and (twice := _twice(line)):
+        fault(f"line {number}", f"has {twice!r} twice, and readers differ about which counts")
+        return None
+    return row
+
+
+def _twice(line: bytes) -> str | None:
+    """A key that the object has twice (RFC 8259 section 4 leaves open what that means)."""
+    try:
+        pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)
+    except RecursionError:
+        return "a deeply nested key"
+    return next((key for key, count in Counter(key for key, _ in pairs).items() if count > 1), None)
 
 
 def _seconds(dates: list[object]) -> np.ndarray:
@@ -150,7 +145,7 @@ def _numbers(rows: list[dict[str, Any]], name: str | None) -> pa.Array | None:
         return None
     found = [row.get(name) for row in rows]
     return pa.array(
-        [value if isinstance(value, int) and not isinstance(value, bool) else None for value in found], pa.int64()
+        [value if type(value) is int and -_LARGEST <= value <= _LARGEST else None for value in found], pa.int64()
     )
 
 

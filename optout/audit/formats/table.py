@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from optout.audit.dates import seconds
-from optout.audit.formats.base import ROWS, Batch, Columns, Report, Writer
+from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer
 from optout.audit.formats.pages import pages_of
 from optout.errors import UnreadableInput
 
@@ -58,7 +58,7 @@ def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) ->
     """The rows of a row group; those that cannot be read are rows all the same, without a URL."""
     rows, given = file.metadata.row_group(group).num_rows, 0
     try:
-        for batch in file.iter_batches(ROWS, row_groups=[group]):
+        for batch in file.iter_batches(_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
             yield batch_of(batch, columns)
             given += batch.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -69,6 +69,12 @@ def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) ->
         fault(f"row group {group}, from its row {given} of {rows}", what)
         for start in range(given, rows, ROWS):
             yield lost(min(ROWS, rows - start))
+
+
+def _batch_rows(about: pq.RowGroupMetaData) -> int:
+    """How many rows make a batch, so that pages in a column do not become more than memory holds."""
+    fitting = BATCH_BYTES * int(about.num_rows) // max(1, int(about.total_byte_size))
+    return max(1, min(ROWS, fitting))
 
 
 def lost(count: int) -> Batch:
@@ -85,7 +91,17 @@ class _TableWriter:
     def keep(self, batch: Batch, kept: np.ndarray) -> None:
         rows: Any = batch.raw
         if kept.any():
-            self._writer.write_batch(rows if kept.all() else rows.filter(pa.array(kept)))
+            self._writer.write_batch(rows if kept.all() else _chosen(rows, kept))
+
+
+def _chosen(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
+    """The rows that are kept. Arrow cannot choose from columns of views, so these are written out for it."""
+    mask = pa.array(kept)
+    plain = pa.schema([field.with_type(_PLAIN.get(field.type, field.type)) for field in rows.schema])
+    return rows.filter(mask) if plain == rows.schema else rows.cast(plain).filter(mask).cast(rows.schema)
+
+
+_PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 def opened(path: Path) -> pq.ParquetFile:
@@ -111,6 +127,16 @@ def check(schema: pa.Schema, columns: Columns, path: object) -> None:
         if name not in schema.names:
             has = ", ".join(schema.names[:20])
             raise UnreadableInput(f"{path}: no column {name!r}", mend=f"name one of its columns: {has}")
+    kind = schema.field(columns.url).type
+    if not _holds_texts(kind):
+        what = f"the column {columns.url!r} is of type {kind}"
+        raise UnreadableInput(f"{path}: {what}"[:300], mend="name a column of texts with --url-column")
+
+
+def _holds_texts(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _holds_texts(kind.value_type)
+    return any(is_kind(kind) for is_kind in (*_TEXTUAL, *_VIEWS, pa.types.is_fixed_size_binary, pa.types.is_null))
 
 
 def batch_of(rows: pa.RecordBatch, columns: Columns) -> Batch:
@@ -155,6 +181,7 @@ def _sizes(rows: pa.RecordBatch, columns: Columns) -> np.ndarray | None:
     return None
 
 
+_VIEWS = (pa.types.is_string_view, pa.types.is_binary_view)
 _TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow as pa
 from optout.acquisition.files import FileReader
 from optout.audit.dates import NO_DATE, seconds
 from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
-from optout.audit.formats.lines import unpacked
+from optout.audit.formats.packed import packed, unpacked
 from optout.audit.formats.pages import headers_of
 from optout.errors import UnreadableInput
 from optout.model import Exchange
@@ -27,9 +27,15 @@ from optout.model import Exchange
 SAMPLES = 4_096
 """How many samples a batch has at most."""
 
-LARGEST_MEMBER = 1 << 28
-"""Bytes of a member that are looked into."""
+LARGEST_SAMPLE = 1 << 28
+"""Bytes of a sample that are looked into; one that is larger is not kept."""
 
+LARGEST_HEADER = 1 << 20
+"""Bytes of a header with a long name or further fields; the library would read whatever it claims."""
+
+_HEADERS = frozenset(
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+)
 _PAGES = frozenset({"html", "htm", "xhtml"})
 _TEXTS = frozenset({"txt", "cls", "json", "url", "jsonl", "npy", "pt", "pth"})
 
@@ -41,6 +47,7 @@ class _Sample:
     key: str
     members: list[tuple[tarfile.TarInfo, bytes]] = field(default_factory=list)
     refused: bool = False
+    size: int = 0
 
     def tell(self, columns: Columns) -> dict[str, Any]:
         """What its JSON member says, and the URL of a member of that name."""
@@ -67,7 +74,7 @@ class TarFormat:
         with FileReader() as files:
             for sample in _samples(path, fault):
                 samples.append(sample)
-                size += sum(len(data) for _, data in sample.members)
+                size += sample.size
                 if len(samples) >= SAMPLES or size >= BATCH_BYTES:
                     yield _batch(samples, columns, files)
                     samples, size = [], 0
@@ -77,15 +84,9 @@ class TarFormat:
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
         """Write the members as they were."""
-        mode = "w:gz" if source.name.lower().endswith(("gz",)) else "w"
-        if mode == "w":
-            with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
-                yield _TarWriter(out)
-            return
         with (
-            target.open("wb") as file,
-            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as out,
+            packed(source.name.lower(), target) as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as out,
         ):
             yield _TarWriter(out)
 
@@ -101,15 +102,24 @@ class _TarWriter:
                 self._out.addfile(member, io.BytesIO(data))
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose extended headers are read only where they are as small as headers are."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS and self.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header claims to have {self.size} bytes")
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
+
+
 def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
     """Samples in order; a member with a hostile name makes its sample one that is not kept."""
     sample: _Sample | None = None
     try:
-        with unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
             for member in tar:
                 hostile = _hostile(member)
                 if hostile:
-                    fault(f"member {member.name!r}", hostile)
+                    fault(f"member {member.name[:200]!r}", hostile)
                 if not member.isfile() and not hostile:
                     continue
                 key = _key(member.name)
@@ -119,7 +129,9 @@ def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
                     sample = _Sample(key)
                 sample.refused |= bool(hostile)
                 _take(tar, member, sample, fault)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                # The library remembers every member that it has read; a file may have millions.
+                tar.members = []  # type: ignore[attr-defined]
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         if sample is None:
             raise UnreadableInput(f"{path}: {error}", mend="the file is no tar file") from error
         fault(f"after {sample.key!r}", f"cannot be read on: {error}")
@@ -129,20 +141,29 @@ def _samples(path: Path, fault: Report) -> Iterator[_Sample]:
 
 
 def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, fault: Report) -> None:
-    """Take a member into its sample, if it is a file and not too large."""
-    if member.size > LARGEST_MEMBER:
-        fault(f"member {member.name!r}", f"has {member.size} bytes, more than are looked into")
+    """Take a member into its sample, if it is a file and does not make the sample too large."""
+    if not member.isfile():
+        return
+    if sample.size + member.size > LARGEST_SAMPLE:
+        fault(f"member {member.name[:200]!r}", f"its {member.size} bytes make the sample larger than is looked into")
         sample.refused = True
-    elif member.isfile() and (content := tar.extractfile(member)) is not None:
-        sample.members.append((member, content.read()))
+    elif (content := tar.extractfile(member)) is not None:
+        data = content.read()
+        if len(data) < member.size:
+            raise EOFError("the file ends in a member")
+        sample.members.append((member, data))
+        sample.size += len(data)
 
 
 def _hostile(member: tarfile.TarInfo) -> str:
     """What is wrong with the name or kind of a member; empty where nothing is."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
+    parts = member.name.replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts or _DRIVE.match(member.name):
         return "its name leads out of the folder that it would be unpacked to"
     return "" if member.isfile() or member.isdir() else "a link or device, not a file"
+
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def _key(name: str) -> str:
@@ -176,7 +197,7 @@ def _batch(samples: Sequence[_Sample], columns: Columns, files: FileReader) -> B
         raw=samples,
         dates=np.array([NO_DATE if date is None else seconds(pa.array([date]))[0] for date in dates], np.int64),
         pages=pages,
-        sizes=np.array([sum(len(data) for _, data in sample.members) for sample in samples], np.int64),
+        sizes=np.array([sample.size for sample in samples], np.int64),
         languages=pa.array([_text(one.get(columns.language)) for one in told], pa.string()),
         refused=frozenset(row for row, sample in enumerate(samples) if sample.refused),
     )

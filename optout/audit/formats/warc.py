@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ RECORDS = 4_096
 
 LARGEST_PAGE = 1 << 24
 """Bytes of a page that are read for its signals."""
+
+_STEP = 1 << 20
 
 _ROWS = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion | WarcRecordType.revisit
 _PAGES = ("text/html", "application/xhtml")
@@ -64,7 +67,6 @@ class WarcFormat:
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
         """Read records as far as the file is whole."""
         del columns
-        end = path.stat().st_size
         gathered = _Gathered()
         with _opened(path) as stream, FileReader() as files:
             for record in _records(stream, path, fault):
@@ -73,7 +75,7 @@ class WarcFormat:
                     gathered = _Gathered()
                 gathered.add(record, files, fault)
             if gathered.spans:
-                yield gathered.batch(end)
+                yield gathered.batch(os.fstat(stream.fileno()).st_size)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -150,13 +152,14 @@ class _Gathered:
 
 
 def _whole(record: WarcRecord) -> bool:
-    """Whether a record has all its bytes; its content is held for reading where it is small enough to be looked at."""
-    if record.content_length > LARGEST_PAGE:
-        return True
-    block = record.reader.read()
+    """Whether a record has all its bytes; as many of them as are looked into are held for reading."""
     length = record.content_length
+    block = record.reader.read(min(length, LARGEST_PAGE))
+    left = length - len(block)
+    while left > 0 and (more := record.reader.read(_STEP)):
+        left -= len(more)
     record.set_bytes_content(block)
-    return len(block) >= length
+    return left <= 0
 
 
 def _page(record: WarcRecord, url: str, files: FileReader) -> tuple[Exchange, ...]:
@@ -192,7 +195,7 @@ def _records(stream: IO[bytes], path: Path, fault: Report) -> Iterator[WarcRecor
         if not seen:
             raise UnreadableInput(f"{path}: {error}", mend="the file is no WARC file") from error
         fault("after the last record that was judged", f"cannot be read on: {error}")
-    if not seen and path.stat().st_size:
+    if not seen and os.fstat(stream.fileno()).st_size:
         raise UnreadableInput(f"{path}: no record in it", mend="the file is no WARC file")
 
 

@@ -1,0 +1,84 @@
+"""Dates of rows, in whatever form a dataset has them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optout.audit.dates import NO_DATE, moment_of, seconds
+
+NOON = int(datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([NOON], pa.int64()),
+        pa.array([NOON * 1000], pa.uint64()),
+        pa.array([NOON * 10**6], pa.int64()),
+        pa.array([NOON * 10**9], pa.int64()),
+        pa.array([NOON + 0.75], pa.float64()),
+        pa.array([NOON * 10**9 + 999], pa.timestamp("ns")),
+        pa.array([NOON * 1000], pa.timestamp("ms", tz="Europe/Rome")),
+        pa.array([NOON * 10**6], pa.timestamp("us")).dictionary_encode(),
+        pa.array(["2024-02-29T12:00:00Z"]),
+        pa.array(["2024-02-29T12:00:00Z"], pa.large_string()),
+        pa.array(["2024-02-29T13:00:00.9+01:00"]).dictionary_encode(),
+        pa.array([" 2024-02-29 12:00 "]),
+        pa.array(["20240229120000"]),
+        pa.array(["Thu, 29 Feb 2024 12:00:00 GMT"]),
+        pa.chunked_array([["2024-02-29T12:00:00Z"]]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_the_same_moment_in_every_form(column):
+    assert seconds(column).tolist() == [NOON]
+
+
+def test_days_begin_at_midnight_in_utc():
+    assert seconds(pa.array([date(1969, 12, 31), None])).tolist() == [-86_400, NO_DATE]
+    assert seconds(pa.array(["1969-12-31", "31.12.1969"])).tolist() == [-86_400, NO_DATE]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([float("nan"), float("inf"), -1e300]),
+        pa.array([b"\xff", b""], pa.binary()),
+        pa.array([True, False]),
+        pa.array([{"a": 1}, None]),
+        pa.array([[1], []]),
+        pa.array([1, 2], pa.duration("s")),
+        pa.array([1, 2], pa.time32("s")),
+        pa.nulls(2),
+        pa.array(["yesterday", "2024-02-30", "99999999999999", "", "\ud7ff"]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_what_is_no_date_is_none(column):
+    assert set(seconds(column).tolist()) == {NO_DATE}
+
+
+@given(st.lists(st.one_of(st.none(), st.text(), st.datetimes().map(str), st.integers().map(str))))
+def test_no_text_is_an_error_and_all_are_read_alone_as_together(texts):
+    column = pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.string())
+    found = seconds(column)
+    assert found.dtype == np.int64
+    assert found.tolist() == [int(seconds(column.slice(row, 1))[0]) for row in range(len(column))]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
+def test_no_number_is_an_error(numbers):
+    assert len(seconds(pa.array(numbers, pa.int64()))) == len(numbers)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_is_read_as_it_was_written(moment):
+    assert moment_of(moment.isoformat()) == moment
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    assert seconds(pa.array([moment.isoformat()]))[0] == since.days * 86_400 + since.seconds
