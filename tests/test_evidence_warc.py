@@ -279,5 +279,5 @@ def test_changed_content_is_found_even_where_all_checksums_are_made_to_fit(tmp_p
         0
     ]
     fields = {**forged.fields, "WARC-Record-ID": answer.fields["WARC-Record-ID"]}
-    path.write_bytes(b"".join(warc._gzip(r.bytes) for r in (warc.Record("response", fields, forged.block), request)))
+    path.write_bytes(b"".join(warc.compressed(r) for r in (warc.Record("response", fields, forged.block), request)))
     assert _damaged(tmp_path)
