@@ -100,7 +100,7 @@ def _leaves(value: object, path: tuple = ()) -> list[tuple]:
 
 def _changed(value: object) -> object:
     if isinstance(value, str):
-        return value[:-6] + ("A" if value[-6:-5] != "A" else "B") + value[-5:] if len(value) > 5 else value + "x"
+        return value[:-6] + ("0" if value[-6:-5] != "0" else "1") + value[-5:] if len(value) > 5 else value + "x"
     return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else "x"
 
 

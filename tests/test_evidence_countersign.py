@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 from evidence_samples import ORIGIN, begin, decide, later
 
 from optout.errors import EvidenceError
-from optout.evidence import bundle, entries, rotation, standalone, timestamp, trust, witness
+from optout.evidence import bundle, entries, http_post, rotation, standalone, timestamp, trust, witness
 from optout.evidence import checkpoint as checkpoints
 from optout.evidence import note as notes
 from optout.evidence.countersign import countersign
@@ -222,10 +225,11 @@ keyUsage = critical,digitalSignature
 class Authority:
     """A timestamp authority on this machine."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, also: str = "") -> None:
         self.directory = directory
         directory.mkdir()
-        (directory / "openssl.cnf").write_text(_OPENSSL.format(directory=directory))
+        settings = _OPENSSL.replace("default_policy", f"{also}default_policy")
+        (directory / "openssl.cnf").write_text(settings.format(directory=directory))
         (directory / "serial").write_text("01\n")
         self._make_certificates()
         self.certificate = (directory / "ca.pem").read_bytes()
@@ -288,8 +292,6 @@ def test_a_checkpoint_is_timestamped_and_verified_offline(layout: Layout, author
 
 
 def test_a_proof_carries_its_timestamp_to_the_standalone_verifier(layout: Layout, authority: Authority) -> None:
-    import json  # noqa: PLC0415 - here only
-
     countersign(layout, KeyStore(layout.private), later(500), [authority.url])
     keys = [key.text for key in log_keys(layout)]
     proof = bundle.prove_url(layout, "https://site-2.example/p/0")
@@ -301,7 +303,7 @@ def test_a_proof_carries_its_timestamp_to_the_standalone_verifier(layout: Layout
         changed = bytes([*token[:at], token[at] ^ 1, *token[at + 1 :]])
         forged = json.dumps({**proof, "timestamps": [notes.b64encode(changed).decode()]}).encode()
         checked = standalone.check(forged, keys, [authority.certificate])
-        same_time = checked.steps[2].notes == standalone.check(data, keys, [authority.certificate]).steps[2].notes
+        same_time = checked.steps[3].notes == standalone.check(data, keys, [authority.certificate]).steps[3].notes
         assert checked.code != standalone.VALID or same_time, at
 
 
@@ -318,6 +320,121 @@ def test_a_token_is_about_one_checkpoint_by_one_authority(authority: Authority, 
     other.close()
     with pytest.raises(EvidenceError, match="named authority"):
         timestamp.check(token, b"data", [other.certificate])
+
+
+def test_a_token_with_two_certificates_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
+    """OpenSSL writes a token's certificates unsorted, which DER forbids; the mend is in the message."""
+    chained = Authority(tmp_path / "tsa", "certs = {directory}/ca.pem\n")
+    try:
+        with pytest.raises(EvidenceError, match="only its own certificate"):
+            timestamp.request(chained.url, b"data")
+    finally:
+        chained.close()
+
+
+# Others who do not behave.
+
+
+class Rude:
+    """A server that answers every connection with the same bytes, one piece after the other."""
+
+    def __init__(self, *pieces: bytes, pause: float = 0) -> None:
+        self._pieces, self._pause, self._closing = pieces, pause, threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        with socket.create_connection(self._socket.getsockname()):
+            pass
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            connection, _ = self._socket.accept()
+            with connection, suppress(OSError):
+                connection.settimeout(5)
+                while not self._closing.is_set() and b"\r\n\r\n" not in connection.recv(1 << 16):
+                    pass
+                for piece in self._pieces:
+                    if self._closing.wait(self._pause):
+                        break
+                    connection.sendall(piece)
+
+
+def _http(status: str, body: bytes, kind: str = "text/plain") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+RUDE = {
+    "says nothing": (b"",),
+    "is no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n",),
+    "breaks off": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",),
+    "never ends": (b"HTTP/1.1 200 OK\r\n\r\n", *([b"x" * (1 << 16)] * 40)),
+    "sends elsewhere": (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",),
+    "cosigns with rubbish": (_http("200 OK", b"\xe2\x80\x94 witness.example/w1 AAAA\n"),),
+    "cosigns in no encoding": (_http("200 OK", b"\xff\xfe"),),
+    "conflicts without a size": (_http("409 Conflict", b"12", "text/plain"),),
+    "conflicts with no number": (_http("409 Conflict", b"twelve", witness.SIZE_TYPE),),
+    "conflicts with an endless number": (_http("409 Conflict", b"9" * 100_000, witness.SIZE_TYPE),),
+    "is out of order": (_http("500 Internal Server Error", b"\x1b[2J"),),
+}
+
+
+@pytest.mark.parametrize("pieces", RUDE.values(), ids=RUDE)
+def test_a_witness_that_misbehaves_is_a_problem_and_no_more(layout: Layout, pieces: tuple[bytes, ...]) -> None:
+    rude = Rude(*pieces)
+    with_witness(layout, rude.url)
+    try:
+        result = countersign(layout, KeyStore(layout.private), later(500), [rude.url])
+    finally:
+        rude.close()
+    assert (len(result.problems), result.witnesses, result.tokens) == (2, [], [])
+    assert not layout.checkpoints.exists()
+    assert not layout.timestamps.exists()
+
+
+@pytest.mark.parametrize("status", ["409 Conflict", "422 Unprocessable Entity"])
+def test_a_witness_that_knows_more_stops_everything(layout: Layout, status: str) -> None:
+    rude = Rude(_http(status, b"1000000", witness.SIZE_TYPE))
+    with_witness(layout, rude.url)
+    try:
+        with pytest.raises(witness.ForkError):
+            countersign(layout, KeyStore(layout.private), later(500))
+    finally:
+        rude.close()
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["head", "body"])
+def test_an_answer_that_drips_is_not_waited_for(begun: bytes) -> None:
+    rude = Rude(begun, *([b"x"] * 10_000), pause=0.05)
+    try:
+        with pytest.raises(EvidenceError, match="has not answered within"):
+            http_post.post(rude.url, b"", "text/plain", 0.5)
+    finally:
+        rude.close()
+
+
+def test_a_witness_that_the_verifier_brings_must_have_cosigned(layout: Layout, server: Server) -> None:
+    """Whoever brings a witness's key sees whether it cosigned, whatever the log's own policy file says."""
+    countersign(layout, KeyStore(layout.private), later(500))
+    silent = SignerKey("witness.example/w2", Algorithm.COSIGNATURE_ED25519, b"5" * 32).verifier
+    assert verify(layout.directory, witnesses=[WITNESS.verifier], now=later(600)).valid
+    report = verify(layout.directory, witnesses=[WITNESS.verifier, silent], now=later(600))
+    assert (report.outcome, report.faults) == ("cannot be checked", [])
+    assert "w2" in report.steps[4].gaps[0]
+    keys = [key.text for key in log_keys(layout)]
+    data = json.dumps(bundle.prove_url(layout, "https://site-2.example/p/0")).encode()
+    found = {
+        name: standalone.check(data, keys, [], [key.text for key in given])
+        for name, given in {"none": [], "own": [WITNESS.verifier], "silent": [silent]}.items()
+    }
+    assert [checked.code for checked in found.values()] == [0, 0, standalone.INCOMPLETE]
+    assert "a witness that only this file names" in found["none"].text
+    assert "a witness that only this file names" not in found["own"].text
 
 
 # New keys.

@@ -12,6 +12,7 @@ from optout.evidence.checks_rows import note_names, rows_of
 from optout.evidence.entries import ARCHIVE, ERASURE
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
+from optout.evidence.rows import microseconds
 from optout.evidence.warc import ArchiveReader, Broken, Located
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from optout.model import Exchange
 
 _REPLAYED_LISTS = 4096
+_CLOCKS = 300 * 1_000_000
+"""How many microseconds two honest clocks may lie apart."""
 
 
 def records(evidence: Evidence, step: Step) -> None:
@@ -99,6 +102,11 @@ class _Replay:
             step.fault(file, place, f"the row cannot be decided on again: {fault!r}")
             return
         step.checked += 1
+        latest = row["t"] + _CLOCKS
+        for exchange in exchanges:
+            if exchange.fetched_at is not None and microseconds(exchange.fetched_at) > latest:
+                what = f"it rests on {exchange.url}, which was fetched later, at {exchange.fetched_at.isoformat()}"
+                step.fault(file, place, what)
         for name, value in expected.items():
             if row.get(name) != value:
                 step.fault(file, place, f"{name} is {row.get(name)!r}; deciding again gives {value!r}")

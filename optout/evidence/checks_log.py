@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from optout.evidence.keystore import TreeHead
     from optout.evidence.note import VerifierKey
     from optout.evidence.report import Step
+
+_HOUR = 3600 * 1_000_000
+_SILENCE = 2 * _HOUR
+"""How long nothing is said before a reader should know: two heartbeats. In microseconds, as the log's times."""
+
+_SHOWN = 5
+"""How many of the longest silences, of the gaps, and of the late segments are named."""
 
 
 def signatures(evidence: Evidence, step: Step) -> None:
@@ -105,7 +114,9 @@ def continuation(evidence: Evidence, step: Step) -> None:
 
 
 def entries_continue(evidence: Evidence, step: Step) -> None:
-    """Each node's rows follow each other without a gap, except where a loss was declared; times do not run back."""
+    """Each node's rows follow each other without a gap, except where a loss was declared."""
+    _note_silence(evidence, step)
+    _note_late(evidence, step)
     ends: dict[str, int] = {}
     continued = any(entry["v"] == PREDECESSOR for entry in evidence.entries)
     files: set[str] = set()
@@ -123,6 +134,34 @@ def entries_continue(evidence: Evidence, step: Step) -> None:
             files.add(entry["file"])
         if entry["v"] in {REDACTION, PURGE} and entry["file"] not in files:
             step.fault("tile/entries", f"entry {index}", f"there is no segment {entry['file']} before it")
+
+
+def _note_silence(evidence: Evidence, step: Step) -> None:
+    """The longest times of which the log says nothing; while a process has it open, it says something every hour."""
+    times = sorted(entry.get("t", entry.get("t_max", 0)) for entry in evidence.entries)
+    silences = [(later - before, before) for before, later in pairwise(times) if later - before > _SILENCE]
+    for length, since in sorted(silences, reverse=True)[:_SHOWN]:
+        step.note(f"the log says nothing for {length // _HOUR} hours after {_time(since)}")
+    for index, entry in evidence.of_type(GAP)[:_SHOWN]:
+        what = f"{entry['rows']} rows of {entry['node']} from {entry['first_seq']} on were declared lost"
+        step.note(f"entry {index}: {what}: {entry['reason']}")
+
+
+def _note_late(evidence: Evidence, step: Step) -> None:
+    """Rows that the log took up long after the time that they state: nobody but the operator vouches for that time."""
+    seen = 0
+    late = []
+    for index, entry in enumerate(evidence.entries):
+        if entry["v"] == SEGMENT and seen - entry["t_max"] > _SILENCE:
+            late.append((index, entry, seen))
+        seen = max(seen, entry.get("t", entry.get("t_max", 0)))
+    for index, entry, after in late[:_SHOWN]:
+        what = f"the rows of {entry['file']} say {_time(entry['t_min'])} to {_time(entry['t_max'])}"
+        step.note(f"entry {index}: {what}, and were logged after {_time(after)}")
+
+
+def _time(microseconds: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).isoformat(timespec="seconds")
 
 
 def _trusted_now(evidence: Evidence, step: Step) -> tuple[VerifierKey, ...]:

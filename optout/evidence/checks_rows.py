@@ -13,7 +13,7 @@ from optout.evidence.checks import Named
 from optout.evidence.entries import GAP, PURGE, REDACTION, SEGMENT
 from optout.evidence.journal import Damage, Tip
 from optout.evidence.publisher import collected, pending
-from optout.evidence.sealing import counts
+from optout.evidence.sealing import summary_of
 from optout.evidence.tlog import Tree
 
 if TYPE_CHECKING:
@@ -144,11 +144,20 @@ def _check_rows(evidence: Evidence, step: Step, name: str, manifest: dict[str, A
         return
     for at, what in segment.row_faults(table, leaves, manifest["first_seq"]):
         step.fault(name, f"row {at}", what)
+    for at, what in segment.content_faults(table):
+        step.fault(name, f"row {at}", what)
+    _check_whole(step, name, manifest, table, leaves)
+
+
+def _check_whole(step: Step, name: str, manifest: dict[str, Any], table: pa.Table, leaves: list[bytes]) -> None:
+    """The root hash, and what the manifest says about all rows together."""
     if Tree(leaves).root.hex() != manifest["rows_root"]:
         step.fault(name, f"rows 0 to {table.num_rows - 1}", "the rows do not have the root hash that was logged")
-    untouched = not table.num_rows or table.column("leaf").null_count == table.num_rows
-    if untouched and counts(table) != manifest["counts"]:
-        step.fault(name, f"rows 0 to {table.num_rows - 1}", "the effects are not as many as the manifest counts")
+    if table.column("leaf").null_count == table.num_rows:
+        for field, value in summary_of(table).items():
+            if value != manifest[field]:
+                what = f"{field} is {str(manifest[field])[:200]} in the manifest, {str(value)[:200]} in the rows"
+                step.fault(name, f"rows 0 to {table.num_rows - 1}", what)
 
 
 def _check_redacted(step: Step, name: str, table: pa.Table, changes: list[dict[str, Any]]) -> None:

@@ -107,18 +107,24 @@ def _write(layout: Layout, store: KeyStore, name: str, table: pa.Table) -> Segme
 
 
 def _manifest(path: Path, node: str, first_seq: int, made: Segment) -> dict[str, Any]:
-    table = made.table
+    return {
+        "v": SEGMENT, "node": node, "first_seq": first_seq, "rows": made.table.num_rows,
+        "rows_root": made.tree.root.hex(), "leaf": segment.LEAF, "file": path.name,
+        "file_sha256": sha256(path.read_bytes()).hexdigest(), **summary_of(made.table),
+    }  # fmt: skip
+
+
+def summary_of(table: pa.Table) -> dict[str, Any]:
+    """What a manifest says about the content of its rows."""
     span = pc.min_max(table.column("t")).as_py()
     return {
-        "v": SEGMENT, "node": node, "first_seq": first_seq, "rows": table.num_rows, "rows_root": made.tree.root.hex(),
-        "leaf": segment.LEAF, "t_min": span["min"] or 0, "t_max": span["max"] or 0, "file": path.name,
-        "file_sha256": sha256(path.read_bytes()).hexdigest(), "counts": counts(table),
+        "t_min": span["min"] or 0, "t_max": span["max"] or 0, "counts": _counts(table),
         "policy": _distinct(table, "policy"), "identity": _distinct(table, "identity"),
         "registry": _distinct(table, "registry"),
     }  # fmt: skip
 
 
-def counts(table: pa.Table) -> dict[str, int]:
+def _counts(table: pa.Table) -> dict[str, int]:
     """How many rows of a segment have each effect."""
     found = pc.value_counts(table.column("effect").cast("string")).to_pylist()
     return {str(item["values"] or "none"): int(item["counts"]) for item in found}

@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 
 from optout.errors import EvidenceError
 from optout.evidence.canonical import decode, encode_checked
-from optout.evidence.rows import FIELDS, Kind
+from optout.evidence.rows import FIELDS, Kind, host_of
 from optout.evidence.tlog import HASH_SIZE, Tree
+from optout.urls import MAX_URL_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -238,6 +239,56 @@ def row_faults(table: pa.Table, leaves: Sequence[bytes], first_seq: int) -> Iter
         yield seq - first_seq, f"the row with the number {seq} is missing"
 
 
+def content_faults(table: pa.Table) -> Iterator[tuple[int, str]]:
+    """Where rows say in their columns anything but what was hashed, or are not about their host.
+
+    A column of JSON could hold text that closes its field and begins others; the row that was hashed would then say
+    something else than the columns that people ask. And a row under another host would be missing from its own.
+    """
+    for name, kind in FIELDS.items():
+        if kind is Kind.JSON:
+            yield from ((at, f"{name} is not canonical JSON") for at in _not_json(table.column(name)))
+    for at, text in _present(table.column(MORE)):
+        yield from ((at, what) for what in _more_faults(table, at, text))
+    hosts: dict[str, str] = {}
+    urls, named = table.column("url").to_pylist(), table.column("host").to_pylist()
+    for at, (url, host) in enumerate(zip(urls, named, strict=True)):
+        if url is None:
+            continue
+        end = url.find("/", 8)
+        origin = url if end < 0 or len(url) > MAX_URL_LENGTH else url[:end]
+        expected = hosts.get(origin)
+        if expected is None:
+            expected = hosts[origin] = host_of(origin)
+        if expected != host:
+            yield at, f"the row stands under the host {host!r}, its URL is of {expected!r}"
+
+
+def _not_json(column: pa.ChunkedArray) -> Iterator[int]:
+    bad = [text for text in pc.unique(_decoded(column)).to_pylist() if text is not None and not _is_canonical(text)]
+    if bad:
+        yield from (at for at, text in enumerate(_decoded(column).to_pylist()) if text in bad)
+
+
+def _more_faults(table: pa.Table, at: int, text: str) -> Iterator[str]:
+    """A field stands either in its column or with the rest."""
+    more = orjson.loads(text) if _is_canonical(text) else None
+    if not isinstance(more, dict):
+        yield "the rest of the row is not a canonical JSON object"
+        return
+    for name in more.keys() & FIELDS.keys():
+        if table.column(name)[at].is_valid:
+            yield f"{name} stands here twice"
+
+
+def _is_canonical(text: str) -> bool:
+    try:
+        decode(text.encode())
+    except ValueError:
+        return False
+    return True
+
+
 def redacted(table: pa.Table, leaves: Sequence[bytes], rows: Iterable[int], urls: Mapping[int, bytes]) -> pa.Table:
     """A segment's table without what is redacted.
 
@@ -340,11 +391,8 @@ def _check_json(name: str, column: pa.ChunkedArray) -> None:
     values = _flat(column).dictionary if pa.types.is_dictionary(column.type) else pc.unique(column)
     unusual = pc.filter(values, pc.invert(pc.match_substring_regex(values, _PLAIN_STRING)))
     for value in unusual.to_pylist():
-        try:
-            if value is not None:
-                decode(value.encode())
-        except ValueError as fault:
-            raise EvidenceError(f"the column {name} does not hold canonical JSON", place=value[:80]) from fault
+        if value is not None and not _is_canonical(value):
+            raise EvidenceError(f"the column {name} does not hold canonical JSON", place=value[:80])
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

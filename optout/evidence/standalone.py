@@ -591,7 +591,9 @@ class Check:
     def _signed(self, note: str, step: Step) -> None:
         logs, named = policy_keys(self.data["policy"])
         trusted = self.trusted.keys or logs
-        origin, size, root, signed = open_checkpoint(note, [*trusted, *self.trusted.witnesses, *named], step)
+        brought = {key.identifier for key in self.trusted.witnesses}
+        others = [*self.trusted.witnesses, *(key for key in named if key.identifier not in brought)]
+        origin, size, root, signed = open_checkpoint(note, [*trusted, *others], step)
         if not any(key in trusted for key in signed):
             raise Wrong("no trusted key signed the checkpoint")
         if not all(key.name == origin for key in signed if key in trusted):

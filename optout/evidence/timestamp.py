@@ -7,7 +7,6 @@ names; certificates that have run out since do not matter.
 
 from __future__ import annotations
 
-import urllib.request
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -16,14 +15,12 @@ from rfc3161_client import decode_timestamp_response as decode
 
 from optout.errors import EvidenceError
 from optout.evidence import checkpoint, note
+from optout.evidence.http_post import TIMEOUT_SECONDS, post
 from optout.evidence.note import Note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-
-TIMEOUT_SECONDS = 30
-LARGEST_TOKEN = 1 << 20
 
 
 class NoAuthorityError(EvidenceError):
@@ -53,23 +50,19 @@ def request(url: str, data: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         EvidenceError: it does not answer, or answers something else.
     """
     asked = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256).build()
-    if not url.startswith(("http://", "https://")):
-        raise EvidenceError(f"{url} is not the address of a timestamp authority")
-    post = urllib.request.Request(  # noqa: S310 - the scheme has been looked at
-        url, data=asked.as_bytes(), headers={"Content-Type": "application/timestamp-query"}
-    )
-    try:
-        with urllib.request.urlopen(post, timeout=timeout) as answer:  # noqa: S310 - as above
-            token = bytes(answer.read(LARGEST_TOKEN))
-    except OSError as fault:
-        raise EvidenceError(f"{url} gives no timestamp", place=str(fault)) from fault
+    answer = post(url, asked.as_bytes(), "application/timestamp-query", timeout)
+    if answer.status != 200:
+        raise EvidenceError(f"{url} gives no timestamp", place=f"status {answer.status}")
+    token = answer.body
     try:
         answered = decode(token)
         if answered.tst_info.nonce != asked.nonce:
             raise EvidenceError(f"{url} answered another request")
         _hold_to(token, data)
     except ValueError as fault:
-        raise EvidenceError(f"{url} gives no timestamp", place=str(fault)) from fault
+        # OpenSSL does not sort the certificates of a token, as DER asks, so two of them cannot be read by everybody.
+        mend = "let the authority put only its own certificate into a token" if "Ordering" in str(fault) else None
+        raise EvidenceError(f"{url} gives no timestamp", place=str(fault), mend=mend) from fault
     return token
 
 

@@ -7,10 +7,8 @@ the disk.
 
 from __future__ import annotations
 
+import re
 import threading
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
@@ -19,6 +17,7 @@ from optout.evidence import note as notes
 from optout.evidence import tlog
 from optout.evidence.canonical import decode, encode
 from optout.evidence.files import PRIVATE_FILE, write_durably
+from optout.evidence.http_post import Answer, post
 from optout.evidence.keystore import TreeHead
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from optout.evidence.log import LogReader
     from optout.evidence.note import Signature, SignerKey, VerifierKey
 
-TIMEOUT_SECONDS = 30
 LARGEST_MESSAGE = 1 << 20
 SIZE_TYPE = "text/x.tlog.size"
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -39,15 +37,6 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 
 class ForkError(EvidenceError):
     """A witness has seen another history of this log than the one that is here. Nothing may be signed any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a witness answers."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = TEXT_TYPE
 
 
 def ask(url: str, key: VerifierKey, signed: bytes, reader: LogReader, old: int) -> tuple[Signature, ...]:
@@ -64,13 +53,14 @@ def ask(url: str, key: VerifierKey, signed: bytes, reader: LogReader, old: int) 
         ForkError: the witness has seen a larger log, or another one of the same size, or rejects the proof.
         EvidenceError: it cannot be reached, does not know the log, or signs with another key.
     """
-    answer = _post(url, checkpoints.format_request(old, reader.consistency(old), signed))
+    address = f"{url.rstrip('/')}/add-checkpoint"
+    answer = post(address, checkpoints.format_request(old, reader.consistency(old), signed), TEXT_TYPE)
     if answer.status == 409:
         seen = _size(url, answer)
         if seen > reader.size or seen == old:
             place = f"it has seen size {seen}, the log has {reader.size}"
             raise ForkError(f"the witness {key.name} knows another history of this log", place=place)
-        answer = _post(url, checkpoints.format_request(seen, reader.consistency(seen), signed))
+        answer = post(address, checkpoints.format_request(seen, reader.consistency(seen), signed), TEXT_TYPE)
     if answer.status in {409, 422}:
         raise ForkError(f"the witness {key.name} refuses the proof that the log only grew", place=str(answer.status))
     if answer.status != 200:
@@ -170,23 +160,9 @@ async def serve(witness: Witness, host: str, port: int, clock: Callable[[], floa
     return runner
 
 
-def _post(url: str, body: bytes) -> Answer:
-    if not url.startswith(("http://", "https://")):
-        raise EvidenceError(f"{url} is not the address of a witness")
-    request = urllib.request.Request(f"{url.rstrip('/')}/add-checkpoint", data=body)  # noqa: S310 - looked at above
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-            return Answer(200, answer.read(LARGEST_MESSAGE))
-    except urllib.error.HTTPError as fault:
-        with fault:
-            return Answer(fault.code, fault.read(LARGEST_MESSAGE), fault.headers.get("Content-Type", ""))
-    except OSError as fault:
-        raise EvidenceError(f"the witness at {url} cannot be reached", place=str(fault)) from fault
-
-
 def _size(url: str, answer: Answer) -> int:
     text = answer.body.decode("ascii", "replace").strip()
-    if answer.content_type.split(";")[0].strip() != SIZE_TYPE or not text.isascii() or not text.isdigit():
+    if answer.content_type.split(";")[0].strip() != SIZE_TYPE or not re.fullmatch(r"0|[1-9][0-9]{0,18}", text):
         raise EvidenceError(f"the witness at {url} answers a conflict without a size")
     return int(text)
 
