@@ -7,14 +7,16 @@ row that says otherwise). Documents print shown claims as fact, configured ones 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from optout.evidence.report import Outcome
 from optout.identity import Identity, MalformedToken
+from optout.model import Effect
 from optout.policy import LayerRule, Mode, NamedAgents, Prose, SecondReading
-from optout.signals import PROTOCOLS
+from optout.signals import PROTOCOLS, http_access
 from policies.document import Paragraph, Source, SourceKind
 from policies.evidence_facts import KEPT, ROBOTS, LogFacts, Observed, Rows, total
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from optout.policy import Policy
 
 INFRINGING = "list.infringing"
+PROTOCOL = "protocol."
+"""With what the names of claims on protocols begin."""
+
 _REPLAY_STEP = 12
-_ACCESS_REASONS = ("http.access-refused", "http.legal-demand")
+_REFUSALS = ", ".join(map(str, sorted(http_access.REFUSALS)[:-1])) + f" or {max(http_access.REFUSALS)}"
 
 
 class Standing(StrEnum):
@@ -47,6 +52,7 @@ class Claim:
         text: the sentence; for a contradicted claim, what the log has against it.
         sources: policy key with digest, and log rows with root hash.
         log: the name of the log.
+        subject: the protocol that it speaks of, in words; empty where it speaks of none.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Claim:
     text: str
     sources: tuple[Source, ...]
     log: str
+    subject: str = ""
 
     @property
     def paragraph(self) -> Paragraph:
@@ -173,17 +180,17 @@ def access_refusals(log: LogFacts) -> Iterator[Claim]:
     """Answers that refuse access, by a subscription or a demand of law, are final."""
     if not _enforced(log, "http-access"):
         return
-    rows = [row for row in log.decisions if row.reason in _ACCESS_REASONS]
+    rows = [row for row in log.decisions if row.reason in http_access.REFUSALS.values()]
     wrong = [row for row in rows if row.effect == "permit"]
     sources = (*_modes(log, "http-access"), log.pointer(wrong or rows, "reason http.*"))
     if wrong:
         text = f"{total(wrong)} pages were permitted though the server had refused access."
         yield from _one(log, "access.final", Standing.CONTRADICTED, text, sources)
     elif rows:
-        text = f"An answer of 401, 402, 403 or 451 is taken as a refusal. Cases on record: {total(rows)}."
+        text = f"An answer of {_REFUSALS} is taken as a refusal. Cases on record: {total(rows)}."
         yield from _one(log, "access.final", Standing.SHOWN, text, sources)
     else:
-        text = "An answer of 401, 402, 403 or 451 is taken as a refusal. The log has no case of it."
+        text = f"An answer of {_REFUSALS} is taken as a refusal. The log has no case of it."
         yield from _one(log, "access.final", Standing.CONFIGURED, text, sources)
 
 
@@ -249,7 +256,7 @@ def protocols_enforced(log: LogFacts) -> Iterator[Claim]:
         else:
             text = f"Reservations by {title} are to be enforced. The log has no refusal because of one."
         standing = Standing.SHOWN if rows else Standing.CONFIGURED
-        yield Claim(f"protocol.{name}", "1.3", standing, text, sources, log.origin)
+        yield Claim(f"{PROTOCOL}{name}", "1.3", standing, text, sources, log.origin, title)
 
 
 def purposes(log: LogFacts) -> Iterator[Claim]:
@@ -319,17 +326,71 @@ def repeatable(log: LogFacts) -> Iterator[Claim]:
         yield from _one(log, "repeatable", Standing.SHOWN, text, (*_keys(log, "name"), log.pointer(log.decisions)))
 
 
+def verified(log: LogFacts) -> Iterator[Claim]:
+    """The log is whole: what verification checked, and what there was nothing of."""
+    steps = log.verification.steps
+    holding = sum(step.outcome is Outcome.HOLDS for step in steps)
+    nothing = sum(step.outcome is Outcome.NOTHING for step in steps)
+    text = (
+        f"The log of decisions is chained by hashes, signed, and verifies: of {len(steps)} checks {holding} hold and "
+        f"{nothing} had nothing to check."
+    )
+    if log.size:
+        yield from _one(log, "log.verified", Standing.SHOWN, text, (*_keys(log, "name"), log.pointer(log.rows)))
+
+
+def unclear(log: LogFacts) -> Iterator[Claim]:
+    """What becomes of what cannot be learnt. Absent, unreachable and unreadable are three things."""
+    found = {
+        (regime.policy.unreachable, regime.policy.unreadable, regime.policy.unknown) for regime in log.regimes
+    }  # fmt: skip
+    if len(found) == 1:
+        ((unreachable, unreadable, unknown),) = found
+        cautious = Effect.PERMIT not in (unreachable, unreadable, unknown)
+        beginning = "What is unclear is not taken for consent" if cautious else "What is unclear is decided so"
+        text = (
+            f"{beginning}: a signal file that cannot be reached, {unreachable}; metadata that cannot "
+            f"be read, {unreadable}; a site of which nothing is known, {unknown}."
+        )
+        yield from _by_policy(
+            log,
+            "unclear.cautious" if cautious else "unclear",
+            text,
+            "decide.unreachable, decide.unreadable, decide.unknown",
+        )
+
+
+def registry_dated(log: LogFacts) -> Iterator[Claim]:
+    """Protocols are data, with a legal status, a mode, and a day from which a mode changes."""
+    for registry in dict.fromkeys(regime.policy.registry_digest for regime in log.regimes):
+        policy = next(regime.policy for regime in log.regimes if regime.policy.registry_digest == registry)
+        modes = Counter(policy.mode(name) for name in policy.registry)
+        told = ", ".join(f"{modes[mode]} {word}" for mode, word in _MODES.items() if modes[mode])
+        later = sorted(entry.name for entry in policy.registry.values() if entry.enforce_from is not None)
+        plan = f" With a day from which they are enforced: {', '.join(later)}." if later else ""
+        text = (
+            f"A dated registry gives each of {len(policy.registry)} protocols a legal status and a mode: {told}.{plan}"
+        )
+        sources = (Source(SourceKind.POLICY, "protocols.toml", registry), log.pointer(log.decisions, "registry"))
+        yield from _one(log, "registry.dated", Standing.SHOWN, text, sources)
+
+
+_MODES: Mapping[Mode, str] = {
+    Mode.ENFORCE: "to be enforced", Mode.OBSERVE: "to be observed", Mode.OFF: "not to be read",
+}  # fmt: skip
+
 MEASURES: Mapping[str, str] = {
     "access.final": "1.2", "access.not-fetched": "1.2", "identity.open": "1.2", "lists.excluded": "1.2",
     "robots.followed": "1.3", "robots.refused": "1.3", "robots.unreachable": "1.3", "kept.permitted": "1.3",
     "purposes": "1.3", "precedence": "1.3", "second-reader": "1.3", "prose": "1.3", "other-agents": "1.3",
-    "reuse": "1.3", "repeatable": "1.1",
+    "reuse": "1.3", "repeatable": "1.1", "log.verified": "1.1",
+    "registry.dated": "1.3", "unclear": "1.3", "unclear.cautious": "1.3",
 }  # fmt: skip
 """The measure that each claim belongs to; claims on protocols belong to 1.3."""
 
 RULES: tuple[Callable[[LogFacts], Iterator[Claim]], ...] = (
-    repeatable, refused_not_fetched, access_refusals, identity_shown, lists_in_force, robots_followed,
-    robots_refusals, robots_unreachable, protocols_enforced, precedence, second_reading, prose, other_agents, purposes,
-    kept_with_permission, reuse,
+    verified, repeatable, refused_not_fetched, access_refusals, identity_shown, lists_in_force, robots_followed,
+    robots_refusals, robots_unreachable, registry_dated, protocols_enforced, precedence, unclear, second_reading, prose,
+    other_agents, purposes, kept_with_permission, reuse,
 )  # fmt: skip
 """Every rule, in the order in which documents print the claims of a measure."""

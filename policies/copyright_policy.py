@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.claims import Claim, Standing, claims
+from policies.complaint_register import KIND as COMPLAINT
 from policies.document import (
     Block,
-    Bullets,
     Document,
     Fields,
     Heading,
@@ -25,13 +25,15 @@ from policies.document import (
 )
 from policies.evidence_facts import reasons_table, total
 from policies.facts import MEASURES, known
+from policies.standings import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from policies.evidence_facts import Observed
+    from policies.evidence_facts import LogFacts, Observed
     from policies.facts import Facts
 
+NAME = "copyright-policy"
 TITLES: Mapping[str, str] = {
     "1.1": "Policy and responsibilities",
     "1.2": "Lawful access, and sites that are left out",
@@ -58,7 +60,7 @@ def copyright_policy(facts: Facts, observed: Observed) -> Document:
         if measure in {"1.1", "1.2", "1.3"}:
             blocks += behaviour([claim for claim in found if claim.measure == measure], observed)
     blocks += [*_retention(facts), *_changes(facts)]
-    return Document("copyright-policy", "Copyright policy", tuple(blocks), _data(found), _dated(facts))
+    return Document(NAME, "Copyright policy", tuple(blocks), _data(found), _dated(facts))
 
 
 def public_summary(facts: Facts, observed: Observed) -> Document:
@@ -103,16 +105,7 @@ def behaviour(found: Sequence[Claim], observed: Observed) -> Iterator[Block]:
         return
     if not found:
         yield Paragraph("Policy and log bear out no statement on this.")
-    heads = {
-        Standing.SHOWN: "What the policy in force says and the log shows:",
-        Standing.CONFIGURED: "What is configured, and the log cannot show or has no case of:",
-        Standing.CONTRADICTED: "What the log has against the policy:",
-    }
-    for standing, head in heads.items():
-        items = tuple(claim.paragraph for claim in found if claim.standing is standing)
-        if items:
-            yield Paragraph(head)
-            yield Bullets(items)
+    yield from standings(found)
 
 
 def _head(facts: Facts) -> Iterator[Block]:
@@ -158,15 +151,33 @@ def _policies(_: Facts, observed: Observed) -> Iterator[Block]:
     rows = tuple(
         (
             log.origin, regime.policy.name, regime.begin.date().isoformat(), regime.end.date().isoformat(),
-            total(regime.rows), regime.policy.digest, regime.policy.registry_digest,
+            total(regime.rows), f"{regime.policy.digest[:16]}…", f"{regime.policy.registry_digest[:16]}…",
         )
         for log in observed.sound
         for regime in log.regimes
     )  # fmt: skip
     if rows:
         heads = ("Log", "Policy", "First decision", "Last decision", "Decisions", "Policy SHA-256", "Registry SHA-256")
-        sources = tuple(log.pointer(log.decisions) for log in observed.sound)
-        yield Table("Configurations that crawls ran on", heads, rows, sources, "policies")
+        pointers = (log.pointer(log.decisions) for log in observed.sound)
+        digests = dict.fromkeys(source for log in observed.sound for source in _digests(log))
+        yield Table("Configurations that crawls ran on", heads, rows, (*pointers, *digests), "policies")
+    yield from _on_record(observed)
+
+
+def _digests(log: LogFacts) -> Iterator[Source]:
+    for regime in log.regimes:
+        yield Source(SourceKind.POLICY, f"the policy {regime.policy.name}", regime.policy.digest)
+        yield Source(SourceKind.POLICY, "protocols.toml", regime.policy.registry_digest)
+
+
+def _on_record(observed: Observed) -> Iterator[Block]:
+    """The versions of this document that were put on record before this one."""
+    found = [(record, log) for log in observed.logs if log.holds for record in log.records if record.kind == NAME]
+    if found:
+        rows = tuple((record.since.date().isoformat(), record.digest, log.origin) for record, log in found)
+        sources = (Source(SourceKind.LOG, f"{log.origin}, documents of the kind {NAME}", log.root) for _, log in found)
+        heads = ("Since", "SHA-256", "Log")
+        yield Table("Versions of this policy on record", heads, rows, tuple(dict.fromkeys(sources)), "on-record")
 
 
 def _access(_: Facts, observed: Observed) -> Iterator[Block]:
@@ -199,16 +210,19 @@ def _crawlers(facts: Facts) -> Iterator[Block]:
         yield crawlers
         return
     rows = tuple(
-        tuple(
-            _text(known(crawler, name, f"crawlers[{number}]")) for name in ("token", "purposes", "legal_basis", "page")
-        )
+        tuple(_text(known(crawler, name, f"crawlers[{number}]")) for name in _CRAWLER)
         for number, crawler in enumerate(crawlers)
     )
     if rows:
-        heads = ("Token", "Purpose", "Legal basis", "Page")
-        yield Table("Crawlers, as declared", heads, rows, (facts.pointer("crawlers"),), "crawlers")
+        yield Table("Crawlers, as declared", tuple(_CRAWLER.values()), rows, (facts.pointer("crawlers"),), "crawlers")
     else:
         yield Paragraph("The provider declares that it runs no crawler.", (facts.pointer("crawlers = []"),))
+
+
+_CRAWLER: Mapping[str, str] = {
+    "token": "Token", "purposes": "Purpose", "legal_basis": "Legal basis", "page": "Page",
+    "retention_days": "Pages deleted after days", "barriers": "At captchas, password forms and paywalls",
+}  # fmt: skip
 
 
 def _protocols(observed: Observed) -> Table:
@@ -240,7 +254,7 @@ def _outputs(facts: Facts, _: Observed) -> Iterator[Block]:
     yield Fields(rows, (facts.pointer("declared"),))
 
 
-def _contact(facts: Facts, _: Observed) -> Iterator[Block]:
+def _contact(facts: Facts, observed: Observed) -> Iterator[Block]:
     days = facts.get("contact.answer_days")
     rows = (
         ("E-mail for rightsholders", facts.get("contact.email")),
@@ -249,6 +263,10 @@ def _contact(facts: Facts, _: Observed) -> Iterator[Block]:
     yield Fields(rows, (facts.pointer("contact"),))
     if facts.contact.form:
         yield Link("Complaint form", facts.contact.form)
+    for log in observed.logs:
+        steps = [row for row in log.rows if row.kind == COMPLAINT]
+        if log.holds and steps:
+            yield Paragraph(f"Steps of complaints on record in this log: {total(steps)}.", (log.pointer(steps),))
 
 
 def _retention(facts: Facts) -> Iterator[Block]:
@@ -296,4 +314,4 @@ _SECTIONS: Mapping[str, Callable[[Facts, Observed], Iterator[Block]]] = {
     "1.5": _contact,
 }
 
-DOCUMENTS = {"copyright-policy": copyright_policy, "public-summary": public_summary}
+DOCUMENTS = {NAME: copyright_policy, "public-summary": public_summary}

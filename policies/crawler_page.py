@@ -30,7 +30,7 @@ from policies.document import (
     Table,
     Value,
 )
-from policies.training_summary import standings
+from policies.standings import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 
 from optout import policy as policies
 from optout.errors import EvidenceError, OptoutError
-from optout.evidence import checkpoint, journal, segment
+from optout.evidence import checkpoint, entries, journal, segment
 from optout.evidence.layout import find, parse_segment_name, read_description
+from optout.evidence.log import LogReader
 from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
 from optout.evidence.verify import verify
@@ -45,6 +47,10 @@ _SAME = (
 
 class AuditFault(OptoutError):
     """An audit's report that cannot be read."""
+
+
+class PreviousFault(OptoutError):
+    """An earlier version of a document that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,15 @@ class Regime:
         return max(row.end for row in self.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A file that was put on record in a log, in force from then on: a policy, a registry, a document."""
+
+    kind: str
+    digest: str
+    since: datetime
+
+
 @dataclass(frozen=True)
 class LogFacts:
     """What one log shows.
@@ -117,6 +132,8 @@ class LogFacts:
         verification: what verifying found.
         kept_without_permission: pages that were kept though no permission for them is in the log.
         directory: the crawl's directory, for documents that look into its pages; None where nothing was read.
+        records: the files that the log has on record, the earliest first.
+        erased: entries that say that rows or archives were erased, and on which basis.
     """
 
     origin: str
@@ -129,6 +146,8 @@ class LogFacts:
     verification: Report
     kept_without_permission: int
     directory: Path | None = None
+    records: tuple[Record, ...] = ()
+    erased: int = 0
 
     @property
     def holds(self) -> bool:
@@ -227,13 +246,29 @@ class Scope:
         return ", ".join(filter(None, parts)) or "everything on record"
 
 
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The version before of a document on a form: its fields by the numbers of the form, and the file they are in."""
+
+    form: Mapping[str, Mapping[str, Any]]
+    source: Source
+
+
 @dataclass(frozen=True)
 class Observed:
-    """Everything that was observed: any number of logs and audits, and what of it a report is about."""
+    """Everything that was observed: any number of logs and audits, what of it a report is about, and what was before.
+
+    Attributes:
+        logs: each verified.
+        audits: of datasets.
+        scope: what a report is about.
+        previous: the version before, where a document is to say what differs from it.
+    """
 
     logs: tuple[LogFacts, ...] = ()
     audits: tuple[AuditFacts, ...] = ()
     scope: Scope = Scope()
+    previous: Previous | None = None
 
     @property
     def sound(self) -> tuple[LogFacts, ...]:
@@ -266,14 +301,29 @@ def observe(logs: Sequence[Path] = (), audits: Sequence[Path] = (), *, now: date
     return Observed(tuple(read_log(path, now=now) for path in logs), tuple(read_audit(path) for path in audits))
 
 
+def read_previous(path: Path) -> Previous:
+    """Read the `.json` of an earlier version of a training summary.
+
+    Raises:
+        PreviousFault: it cannot be read, or holds no form.
+    """
+    mend = "name the .json that `optout document training-summary` wrote"
+    try:
+        data = path.read_bytes()
+        form = json.loads(data)["data"]["form"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise PreviousFault(f"{path} holds no earlier version: {error!r}", mend=mend) from error
+    if not isinstance(form, dict) or not all(isinstance(section, dict) for section in form.values()):
+        raise PreviousFault(f"{path} holds no earlier version: its form has no sections", mend=mend)
+    return Previous(form, Source(SourceKind.FACTS, f"{path.name}, the version before", sha256(data).hexdigest()))
+
+
 def read_audit(directory: Path) -> AuditFacts:
     """Read an audit's report.
 
     Raises:
         AuditFault: there is none, or it is damaged.
     """
-    from hashlib import sha256  # noqa: PLC0415 - beside its only use
-
     path = directory / "report.json"
     try:
         data = path.read_bytes()
@@ -307,8 +357,22 @@ def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
         origin=described.origin if described else directory.name, size=size, root=root, rows=rows,
         policies=_policies(rows, document), identities=_identities(rows, document), lists=_lists(place),
         verification=verification, kept_without_permission=_kept_without_permission(table),
-        directory=directory,
+        directory=directory, **_entries(place, size),
     )  # fmt: skip
+
+
+def _entries(place: Layout, size: int) -> dict[str, Any]:
+    """The entries of the log that are not rows; nothing where it is damaged, which verification has said."""
+    try:
+        found = [entries.parse(data) for _, data in LogReader(place, size).entries()]
+    except (EvidenceError, ValueError):
+        found = []
+    said = [entry for entry in found if entry["v"] == entries.DOCUMENT]
+    erased = sum(entry["v"] in {entries.REDACTION, entries.PURGE} for entry in found)
+    return {
+        "records": tuple(Record(entry["kind"], entry["digest"], _moment(entry["t"])) for entry in said),
+        "erased": erased,
+    }
 
 
 def _tip(place: Layout) -> tuple[int, str]:

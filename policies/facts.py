@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from optout.errors import OptoutError
 from policies.document import Missing, Source, SourceKind
@@ -106,6 +106,18 @@ def _month(value: object) -> str:
     raise ValueError('write a month as "11/2026"')
 
 
+Contents: TypeAlias = "tuple[tuple[str, str], ...]"
+"""Modality and types of content; a text that was given without a modality stands under the empty one."""
+
+
+def _contents(value: object) -> Contents:
+    if not isinstance(value, dict):
+        return (("", _text(value)),)
+    if value and value.keys() <= set(MODALITIES):
+        return tuple((modality, _text(value[modality])) for modality in MODALITIES if modality in value)
+    raise ValueError(f'write a text, or a table such as {{text = "…"}} with keys of: {", ".join(MODALITIES)}')
+
+
 def _kind(value: object) -> DatasetKind:
     return _choice(value, DatasetKind)
 
@@ -130,14 +142,14 @@ def fact(parse: Callable[[object], T], ask: str, *, needed: str = "always") -> T
     Args:
         parse: makes the value of what stands in the file; its ValueError says what to write.
         ask: the question.
-        needed: `always`, or `optional` where silence is an answer.
+        needed: `always`, `optional` where silence is an answer, or `unasked` where the interview leaves it out too.
     """
     made: T | None = field(default=None, metadata={"parse": parse, "ask": ask, "needed": needed})
     return made
 
 
-def _tables(kind: type[T], ask: str) -> tuple[T, ...] | None:
-    made: tuple[T, ...] | None = field(default=None, metadata={"each": kind, "ask": ask, "needed": "always"})
+def _tables(kind: type[T], ask: str, *, needed: str = "always") -> tuple[T, ...] | None:
+    made: tuple[T, ...] | None = field(default=None, metadata={"each": kind, "ask": ask, "needed": needed})
     return made
 
 
@@ -179,7 +191,12 @@ class Model:
     audio_hours: int | None = fact(_whole, "How many hours of audio, after processing?", needed="optional")
     video_hours: int | None = fact(_whole, "How many hours of video, after processing?", needed="optional")
     other_size: str | None = fact(_text, "What other content, its size and unit?", needed="optional")
-    content_types: str | None = fact(_text, "What types of content were included?")
+    size_method: str | None = fact(
+        _text, "How were these sizes counted, and which dynamic datasets were left out?", needed="optional"
+    )
+    content_types: Contents | None = fact(
+        _contents, 'What types of content were included? With several modalities: {text = "…", image = "…"}'
+    )
     latest_acquisition: str | None = fact(_month, "In which month was the latest training data acquired (MM/YYYY)?")
     continued_training: bool | None = fact(_flag, "Does training go on with new data after that?")
     languages: tuple[str, ...] | None = fact(_words, "Which languages does the training data hold, by name?")
@@ -206,6 +223,11 @@ class Model:
         """Name and version, as far as they are known."""
         return " ".join(part for part in (self.name, self.version) if part) or "a model without a name"
 
+    def content_of(self, modality: str) -> str | None:
+        """The types of content of a modality; one text for all is enough where there is one modality."""
+        said = dict(self.content_types or ())
+        return said.get(modality) or (said.get("") if len(self.modalities or ()) <= 1 else None)
+
     @property
     def derived(self) -> bool | None:
         """Whether it was made from another model; None where nobody has said."""
@@ -226,6 +248,7 @@ class Crawler:
     modalities: tuple[str, ...] | None = fact(_modalities, "Which modalities does it collect?")
     from_month: str | None = fact(_month, "Since when, where the log begins later (MM/YYYY)?", needed="optional")
     legal_basis: LegalBasis | None = fact(_basis, "On which legal basis are its copies made?")
+    retention_days: int | None = fact(_whole, "After how many days are the pages that it keeps deleted?")
     barriers: str | None = fact(
         _text, "What does it do at captchas, password forms and paywalls that no status announces?", needed="optional"
     )
@@ -306,7 +329,10 @@ class SummaryFacts:
 
     version: str | None = fact(_text, "Which version of the training-content summary is this?")
     updated: date | None = fact(_day, "On which day was it last updated?")
-    url: str | None = fact(_text, "Where is it published?", needed="optional")
+    url: str | None = fact(_text, "Where is the newest version published?")
+    updates: str | None = fact(_text, "Where are new versions announced: a page, a feed, a mailing list?")
+    machine_readable: str | None = fact(_text, 'Where is the machine-readable copy (.json)? "none" if there is none')
+    domains: str | None = fact(_text, "Where is the list of domain names as a file (.csv)?", needed="optional")
     changes: tuple[Change, ...] | None = _tables(Change, "What changed between versions of the summary?")
 
 
@@ -320,13 +346,59 @@ class Declarations:
     terms_prohibition: str | None = fact(
         _text, "Where do the terms of use prohibit copyright-infringing uses of the model (Measure 1.4)?"
     )
+    open_source_notice: str | None = fact(
+        _text, "Where does the documentation of models under a free licence prohibit them too?", needed="optional"
+    )
+    protocol_work: str | None = fact(
+        _text, "In which work on opt-out protocols does the provider take part (Measure 1.3(3))?", needed="optional"
+    )
     illegal_content: str | None = fact(_text, "Which measures remove illegal content (form, section 3.2)?")
     user_data: str | None = fact(
         _text, 'Which user data train the model, from which services (form, 2.4)? "none" if none'
     )
+    user_interactions: bool | None = fact(
+        _flag, "Do interactions with the model train it (form, 2.4)?", needed="optional"
+    )
+    user_services: bool | None = fact(
+        _flag, "Do interactions with other services or products train it (form, 2.4)?", needed="optional"
+    )
     synthetic_data: str | None = fact(_text, 'Which synthetic data, made by which models (form, 2.5)? "none" if none')
+    synthetic_market_models: str | None = fact(
+        _text, "Which general-purpose AI models on the market made synthetic data (form, 2.5)?", needed="optional"
+    )
+    synthetic_own_models: str | None = fact(
+        _text, "Which other AI models, own ones included, made synthetic data (form, 2.5)?", needed="optional"
+    )
     other_data: str | None = fact(_text, 'Which other sources of data (form, 2.6)? "none" if none')
     other_information: str | None = fact(_text, "What else is to be said (form, 3.3)?", needed="optional")
+
+
+def _comment(section: str) -> str | None:
+    return fact(_text, f"Anything to add under section {section} of the form?", needed="unasked")
+
+
+@dataclass(frozen=True, slots=True)
+class Comments:
+    """The additional comments that the form has room for; silence is none."""
+
+    sizes: str | None = _comment("1.3")
+    public: str | None = _comment("2.1")
+    licensed: str | None = _comment("2.2.1")
+    third_party: str | None = _comment("2.2.2")
+    crawled: str | None = _comment("2.3")
+    user: str | None = _comment("2.4")
+    synthetic: str | None = _comment("2.5")
+    other: str | None = _comment("2.6")
+    reservations: str | None = _comment("3.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """That somebody looked again at something on the watch list."""
+
+    watch: str | None = fact(_text, "What was looked at: protocol-list, bgh, cjeu, aipref, directive?")
+    on: date | None = fact(_day, "On which day?")
+    outcome: str | None = fact(_text, "What came of it?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +416,13 @@ class Facts:
     policy: PolicyFacts = _table(PolicyFacts)
     summary: SummaryFacts = _table(SummaryFacts)
     declared: Declarations = _table(Declarations)
+    comments: Comments = _table(Comments)
     models: tuple[Model, ...] | None = _tables(Model, "Which models are placed on the Union market?")
     crawlers: tuple[Crawler, ...] | None = _tables(Crawler, "Which crawlers collect for training?")
     datasets: tuple[Dataset, ...] | None = _tables(Dataset, "Which datasets is the model trained on?")
+    reviews: tuple[Review, ...] | None = _tables(
+        Review, "Which entries of the watch list have been looked at again?", needed="optional"
+    )
     source: str = ""
     digest: str = ""
 

@@ -33,6 +33,8 @@ class Requirement:
     facts: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
     audits: bool = False
+    records: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _count(question: str, ask: Callable[[str], str], tell: Callable[[str], None]
 
 
 def _fact(name: str, how: Mapping[str, Any], ask: Callable[[str], str], tell: Callable[[str], None]) -> str:
-    for _ in range(_TRIES):
+    for _ in range(0 if how["needed"] == "unasked" else _TRIES):
         answer = ask(how["ask"]).strip()
         if not answer:
             break
@@ -110,6 +110,8 @@ def _candidates(answer: str) -> Iterator[object]:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, date | int | float):

@@ -46,6 +46,9 @@ SOURCES = "Sources"
 _TOP = 2
 """The level of the headings that a table of contents lists."""
 
+_WORD = 24
+"""A cell with one word of at most so many characters is not broken at its hyphens."""
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
 _LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=[\s=-]|\Z)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
@@ -186,6 +189,7 @@ def html(document: Document) -> bytes:
     environment.filters["lines"] = lambda text: "\n".join(visible(line) for line in text.splitlines())
     environment.filters["drawn"] = Markup  # a figure's SVG is our own, see `policies.document.Figure`
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    environment.tests["word"] = lambda value: isinstance(value, str) and len(value) <= _WORD and " " not in value
     environment.tests["choice"] = lambda value: isinstance(value, StrEnum)
     environment.tests["address"] = lambda value: isinstance(value, Address) and value.safe
     template = environment.get_template("document.html")

@@ -47,6 +47,8 @@ changes = []
 version = "2"
 updated = 2026-08-31
 url = "https://ai.example/summary"
+updates = "https://ai.example/news"
+machine_readable = "https://ai.example/summary.json"
 [[summary.changes]]
 version = "1"
 effective = 2026-02-28
@@ -92,6 +94,7 @@ page = "https://ai.example/bot"
 content = "Web pages"
 modalities = ["text"]
 legal_basis = "art-4"
+retention_days = 365
 barriers = "It stops."
 [[datasets]]
 name = "Open Corpus"

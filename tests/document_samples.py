@@ -46,6 +46,9 @@ changes = []
 [summary]
 version = "1.0"
 updated = 2026-11-01
+url = "https://example.org/summary"
+updates = "https://example.org/news"
+machine_readable = "https://example.org/summary.json"
 changes = []
 
 [declared]

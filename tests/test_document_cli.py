@@ -99,7 +99,7 @@ def test_a_policy_version_is_put_on_record(crawl, facts_file, tmp_path):
 
 
 def test_what_is_overdue_is_said(facts_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("policies.gap_analysis.overdue", lambda _: watched()[:1])
+    monkeypatch.setattr("policies.gap_analysis.overdue", lambda *_: watched()[:1])
     assert document("applicability", "--facts", facts_file, "--out", tmp_path / "x.md") == 0
     assert watched()[0].what in capsys.readouterr().err
 

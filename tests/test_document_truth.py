@@ -150,6 +150,7 @@ def test_a_setting_carries_its_sentence(name, old, new):
         ("other-agents", 'named_agents = "report"', 'named_agents = "reserve"'),
         ("prose", 'prose = "advisory"', 'prose = "reserve"'),
         ("reuse", "max_age_hours = 24", "max_age_hours = 6"),
+        ("unclear.cautious", 'unreachable = "review"', 'unreachable = "deny"'),
     ],
 )
 def test_a_setting_changes_its_sentence(name, old, new):
@@ -171,6 +172,33 @@ def test_a_setting_must_hold_under_every_policy_in_force():
     usual, other = a_policy(), a_policy(('layers = "tighten"', 'layers = "supersede"'))
     both = {(one.digest, one.registry_digest): one for one in (usual, other)}
     assert standing(a_log(usual, rows(usual), rows(other), policies=both), "precedence") is None
+
+
+def test_what_is_unclear_is_consent_only_where_the_policy_says_so():
+    usual, lax = a_policy(), a_policy(('unreadable = "deny"', 'unreadable = "permit"'))
+    assert standing(a_log(usual, rows(usual)), "unclear.cautious") is Standing.SHOWN
+    assert standing(a_log(usual, rows(usual)), "unclear") is None
+    assert standing(a_log(lax, rows(lax)), "unclear.cautious") is None
+    assert "not taken for consent" not in text(a_log(lax, rows(lax)), "unclear")
+    unchecked = a_log(lax, rows(lax), verification=Report("log", [Step(12, "replay")]))
+    assert standing(unchecked, "unclear") is Standing.CONFIGURED
+
+
+def test_what_is_said_of_the_log_follows_its_verification():
+    usual = a_policy()
+    fewer = Report("log", [Step(1, "step", checked=5), Step(12, "replay")])
+    assert "12 hold" in text(a_log(usual, rows(usual)), "log.verified")
+    assert "1 hold and 1 had nothing" in text(a_log(usual, rows(usual), verification=fewer), "log.verified")
+    assert standing(a_log(usual, rows(usual), size=0), "log.verified") is None
+
+
+def test_what_is_said_of_the_registry_follows_it():
+    usual, observing = a_policy(), off("tdmrep")
+    old = '[tdmrep]\nstatus = "candidate"\nmode = "enforce"'
+    later = a_policy(registry=((old, f"{old}\nenforce_from = 2030-01-01".replace('"enforce"', '"observe"')),))
+    said = [text(a_log(one, rows(one)), "registry.dated") for one in (usual, observing, later)]
+    assert len(set(said)) == 3
+    assert "tdmrep" in said[2]
 
 
 def test_a_log_that_fails_bears_nothing():
@@ -205,7 +233,7 @@ def test_every_claim_has_a_test_in_this_file():
     with open(__file__, encoding="utf-8") as file:  # noqa: PTH123 - one line
         source = file.read()
     assert {name for name in MEASURES if f'"{name}"' not in source} == set()
-    assert len(RULES) == len(MEASURES) + 1  # one rule speaks for every protocol
+    assert len(RULES) == len(MEASURES)  # one rule speaks for every protocol, one has two names
 
 
 def test_without_evidence_documents_say_so_and_claim_nothing():

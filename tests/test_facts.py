@@ -85,7 +85,7 @@ def answer(question):
     """A proper answer to any question of the form."""
     kinds = (
         facts.Provider, facts.Model, facts.Crawler, facts.Dataset, facts.Contact, facts.Owners, facts.Change,
-        facts.PolicyFacts, facts.SummaryFacts, facts.Declarations,
+        facts.PolicyFacts, facts.SummaryFacts, facts.Declarations, facts.Review,
     )  # fmt: skip
     if "How many (0 for none)?" in question:
         return "2"
@@ -96,7 +96,7 @@ def answer(question):
     return {
         "_text": 'a "quoted"\x7f = [text]', "_flag": "yes", "_day": "2026-11-01", "_number": "3e24", "_whole": "7",
         "_words": "English, French", "_modalities": "text, image", "_month": "10/2026", "_kind": "public",
-        "_basis": "art-4",
+        "_basis": "art-4", "_contents": "web pages",
     }[how]  # fmt: skip
 
 

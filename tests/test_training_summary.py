@@ -16,7 +16,8 @@ from policies.content_sizes import most_relevant, of_audit, of_crawl
 from policies.document import Document, Fields, Heading, Missing, Table, Ticks
 from policies.evidence_facts import Observed
 from policies.render import render
-from policies.training_summary import months_later, training_summary
+from policies.summary_head import months_later
+from policies.training_summary import training_summary
 
 EMPTY = provider_facts.parse(b"")
 NOTHING = Observed()

@@ -65,6 +65,12 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="put the written file on record in the log of this directory"
     )
+    parser.add_argument(
+        "--previous",
+        type=Path,
+        metavar="FILE",
+        help="training-summary: the version before (.json), to say what differs",
+    )
     parser.add_argument("--host", metavar="HOST", help="evidence-report: only this site, with its subdomains")
     parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="evidence-report: first day (UTC)")
     parser.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="evidence-report: last day (UTC)")
@@ -90,20 +96,25 @@ def run(arguments: Namespace) -> int:
     if arguments.name not in known:
         names = ", ".join((INIT, *known))
         raise UnreadableInput(f"there is no document {arguments.name!r}", mend=f"name one of {names}")
-    _warn_of_what_is_overdue()
     return _write(_make(known[arguments.name], arguments), arguments)
 
 
 def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> Document:
-    from policies.evidence_facts import Scope, observe
+    from policies.evidence_facts import Scope, observe, read_previous
     from policies.facts import read
 
     observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
-    observed = replace(observed, scope=Scope(arguments.host, arguments.since, arguments.until))
+    observed = replace(
+        observed,
+        scope=Scope(arguments.host, arguments.since, arguments.until),
+        previous=read_previous(arguments.previous) if arguments.previous else None,
+    )
     for log in observed.logs:
         if not log.holds:
             print(f"optout document: the log {log.origin} does not verify and bears no statement", file=sys.stderr)
-    return make(read(arguments.facts), observed)
+    facts = read(arguments.facts)
+    _warn_of_what_is_overdue(facts)
+    return make(facts, observed)
 
 
 def _write(document: Document, arguments: Namespace) -> int:
@@ -144,11 +155,19 @@ def _record(name: str, data: bytes, directory: Path) -> str:
         log.close(datetime.now(UTC))
 
 
-def _warn_of_what_is_overdue() -> None:
+def _warn_of_what_is_overdue(facts: Facts) -> None:
+    """The law moves, and a summary grows old; only the command knows which day it is."""
     from policies.gap_analysis import overdue
+    from policies.summary_head import next_update
 
-    for item in overdue(datetime.now(UTC).date()):
-        print(f"optout document: look again, due {item.due}: {item.what}", file=sys.stderr)
+    today = datetime.now(UTC).date()
+    for item in overdue(today, facts.reviews or ()):
+        print(
+            f"optout document: look again, due {item.due}, and record it in [[reviews]]: {item.what}", file=sys.stderr
+        )
+    due = next_update(facts)
+    if isinstance(due, date) and due < today:
+        print(f"optout document: the training-content summary was to be updated by {due}", file=sys.stderr)
 
 
 def _init(path: Path) -> int:
