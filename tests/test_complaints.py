@@ -189,9 +189,9 @@ class TestReading:
         assert {text for _, text in mail_of(mail, "m.eml").subjects} == {"a.example/x?a=1&b=2", "b.example/y"}
 
     def test_what_is_attached_is_read_where_it_is_text_and_named_where_it_is_not(self):
-        part = "--b\r\nContent-Type: {}\r\nContent-Disposition: attachment; filename={}\r\n\r\n{}\r\n"
-        parts = [("text/plain", "''", "See the list."), ("text/csv", "works.csv", "https://a.example/1,x"),
-                 ("application/pdf", "'../x\x1b.pdf'", "https://a.example/3")]  # fmt: skip
+        part = '--b\r\nContent-Type: {}\r\nContent-Disposition: attachment; filename="{}"\r\n\r\n{}\r\n'
+        parts = [("text/plain", "a.txt", "See the list."), ("text/csv", "works.csv", "https://a.example/1,x"),
+                 ("application/pdf", "../x\x1b.pdf", "https://a.example/3")]  # fmt: skip
         body = "".join(part.format(*one) for one in parts)
         mail = f"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{body}--b--\r\n"
         found = mail_of(mail.encode(), "m.eml")
