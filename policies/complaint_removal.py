@@ -171,11 +171,13 @@ def kept_files(hits: Iterable[Hit], crawls: Sequence[Path], audits: Sequence[Pat
     for directory in audits:
         for manifest in _manifests(directory) if directory.name in {source for source, _ in rows} else ():
             if (directory.name, manifest["file"]) in rows:
-                names = (name for name in manifest["outputs"] if name.startswith("kept/"))
-                found += [
-                    File(f"{directory.name}/{name}", _digest(directory / name), manifest["kept"]) for name in names
-                ]
+                found += _kept_parts(directory, manifest)
     return [file.said for file in found]
+
+
+def _kept_parts(directory: Path, manifest: Mapping[str, Any]) -> Iterator[File]:
+    names = sorted(name for name in manifest["outputs"] if name.startswith("kept/"))
+    yield from (File(f"{directory.name}/{name}", _digest(directory / name), manifest["kept"]) for name in names)
 
 
 def files_of(crawls: Iterable[Path], audits: Iterable[Path]) -> Iterator[File]:

@@ -7,13 +7,10 @@ it is kept and shown, and nothing in it is followed.
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import re
 import tomllib
 from dataclasses import dataclass
-from email.message import EmailMessage, Message
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +21,7 @@ from optout.errors import MalformedUrl, OptoutError
 from optout.syntax.list_index import url_keys
 from optout.syntax.listing import Match
 from optout.urls import match_target, origin_of
+from policies import complaint_mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -309,57 +307,29 @@ def _check(key: str, value: object, name: str) -> None:
 
 
 def mail_of(data: bytes, name: str) -> Complaint:
-    """Read an e-mail: sender, text, and every web address, digest and post:IDENTIFIER in it.
+    """Read an e-mail: sender, text, and every web address, digest and post:IDENTIFIER in it and in attached text.
 
-    Who the sender is in relation to the work cannot be read off a message, so role and works stay to be asked.
+    Who the sender is in relation to the work cannot be read off a message, so role and works stay to be asked. What
+    is attached and is no text is named among what could not be read.
 
     Raises:
-        ComplaintError: it has neither a sender nor a text.
+        ComplaintError: it has neither a sender nor a text, or it is not read within the bounds of its reader.
     """
-    message: EmailMessage = email.message_from_bytes(data, policy=email.policy.default)
-    sender, contact = _sender(message)
-    text = _text(message)
-    if not sender and not contact and not text.strip():
+    try:
+        mail = complaint_mail.read(data)
+    except complaint_mail.UnreadableMailError as error:
+        mend = "read it yourself, and add it with --claim and --subject"
+        raise ComplaintError(f"{name} cannot be read", place=str(error), mend=mend) from error
+    if not any((mail.name, mail.contact, mail.title, mail.text.strip())):
         raise ComplaintError(f"{name} is no e-mail", mend="save the message with its headers")
-    words = [found.rstrip(_TRAILING) for pattern in (_URL, _DIGEST, _POST) for found in pattern.findall(text)]
+    text = f"{mail.title}\n\n{mail.text}"
+    words = (
+        found.rstrip(_TRAILING)
+        for pattern in (_URL, _DIGEST, _POST)
+        for found in pattern.findall(f"{text}\n{mail.attached}")
+    )
     named, unread = subjects(words)
     return Complaint(
-        name=sender or contact, contact=contact, claim=text.strip(), subjects=named, unread=unread,
-        source=sha256(data).hexdigest(),
+        name=mail.name or mail.contact, contact=mail.contact, claim=text.strip(), subjects=named,
+        unread=(*unread, *mail.unread), source=sha256(data).hexdigest(),
     )  # fmt: skip
-
-
-def _sender(message: EmailMessage) -> tuple[str, str]:
-    """Name and address; the reply address where one is given. A header that breaks the rules gives nothing."""
-    try:
-        senders = getattr(message["From"], "addresses", ())
-        answers = getattr(message["Reply-To"], "addresses", ()) or senders
-        name = str(senders[0].display_name) if senders else ""
-        return name, str(answers[0].addr_spec) if answers else ""
-    except Exception:  # noqa: BLE001 - the standard parser of headers fails on hostile ones in many ways
-        return "", ""
-
-
-def _text(message: EmailMessage) -> str:
-    """Subject line and plain text; of a message in HTML alone its source, in which addresses stand all the same."""
-    try:
-        title = str(message["Subject"] or "")
-    except Exception:  # noqa: BLE001 - as above
-        title = ""
-    try:
-        body = message.get_body(("plain", "html"))
-    except Exception:  # noqa: BLE001 - as above
-        body = message
-    return f"{title}\n\n{_content(body)}"
-
-
-def _content(body: Message | None) -> str:
-    """The text of a part; octets for characters where its charset or encoding is unknown."""
-    if body is None:
-        return ""
-    try:
-        text = body.get_content() if isinstance(body, EmailMessage) else ""
-    except Exception:  # noqa: BLE001 - as above: an unknown charset, a broken encoding
-        octets = body.get_payload(decode=True)
-        text = octets.decode("latin-1") if isinstance(octets, bytes) else ""
-    return text if isinstance(text, str) else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.claims import Claim, Standing, claims
-from policies.complaint_register import KIND as COMPLAINT
+from policies.complaint_log import KIND as COMPLAINT
 from policies.document import (
     Block,
     Document,

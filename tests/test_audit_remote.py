@@ -168,7 +168,10 @@ DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access 
 FORBIDDEN = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
 )
-HALF = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nLast-Modified: Mon, 23 Nov 2026 00:00:00 GMT\r\nContent-Length: 99\r\n\r\n{"url": '
+HALF = (
+    b'HTTP/1.1 200 OK\r\nETag: "a"\r\nLast-Modified: Mon, 23 Nov 2026 00:00:00 GMT\r\n'
+    b'Content-Length: 99\r\n\r\n{"url": '
+)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,46 @@ class TestReading:
         mail = header.encode("latin-1") + b"Subject: x https://a.example/p\r\n\r\nbody\r\n"
         assert Subject("url", "a.example/p") in mail_of(mail, "m.eml").subjects
 
+    @pytest.mark.parametrize(
+        "nested",
+        [
+            b"Content-Type: message/rfc822\r\n\r\n" * 3_000,
+            b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1_000)),
+        ],
+    )
+    def test_a_mail_that_exhausts_its_reader_is_refused(self, nested):
+        with pytest.raises(ComplaintError, match=r"m\.eml cannot be read.*nested too deeply"):
+            mail_of(b"From: a@b.example\r\n" + nested + b"\r\nhttps://a.example/x", "m.eml")
+
+    def test_a_header_cannot_begin_another_one_in_the_answer(self, register):
+        mail = (
+            b"From: =?utf-8?q?Ada=0D=0ABcc=3A_evil=40x=2Eexample?= <ada@example.org>\r\nSubject: x\r\n\r\ntext\x1b[2J"
+        )
+        found = mail_of(mail, "m.eml")
+        register.add(found, NOW, 30)
+        lines = draft(register.record(1)).splitlines()
+        assert "\n" not in found.name + found.contact
+        assert not [line for line in lines if line.startswith("Bcc")]
+
+    def test_a_mail_in_html_means_the_addresses_that_its_readers_would_follow(self):
+        mail = (
+            b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<style>a{background:url(https://style.example/)}</style>"
+            b"<p>You took <a href='https://a.example/x?a=1&amp;b=2'>this</a> and https://b.example/y</p>"
+        )
+        assert {text for _, text in mail_of(mail, "m.eml").subjects} == {"a.example/x?a=1&b=2", "b.example/y"}
+
+    def test_what_is_attached_is_read_where_it_is_text_and_named_where_it_is_not(self):
+        part = '--b\r\nContent-Type: {}\r\nContent-Disposition: attachment; filename="{}"\r\n\r\n{}\r\n'
+        parts = [("text/plain", "a.txt", "See the list."), ("text/csv", "works.csv", "https://a.example/1,x"),
+                 ("application/pdf", "../x\x1b.pdf", "https://a.example/3")]  # fmt: skip
+        body = "".join(part.format(*one) for one in parts)
+        mail = f"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{body}--b--\r\n"
+        found = mail_of(mail.encode(), "m.eml")
+        assert [text for _, text in found.subjects] == ["a.example/1"]
+        assert len(found.unread) == 1
+        assert ".pdf" in found.unread[0]
+        assert "\x1b" not in found.unread[0]
+
     def test_a_mail_without_anything_is_refused(self):
         with pytest.raises(ComplaintError, match="no e-mail"):
             mail_of(b"\r\n\r\n", "m.eml")
