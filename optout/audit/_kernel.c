@@ -527,22 +527,22 @@ static int normalise(Target *target, const char *text, Py_ssize_t size) {
     return 0;
 }
 
-/* Write a target that is not read alike as Protego does, as optout.audit.second.their_form does; 0 where only Python can. */
-static Py_ssize_t their_form(Target *target) {
+/* Write what follows the third slash as Protego does, as optout.audit.second.their_form tells, and give its size. */
+static Py_ssize_t their_form(Target *target, const char *text, Py_ssize_t size) {
     char *out = target->other;
-    if (target->alike < 0) return 0;
-    for (Py_ssize_t at = 0; at < target->size; at++) {
-        int byte = (unsigned char)target->text[at];
-        if (byte == '%') {
-            const char *escape = target->text + at;
-            if (memcmp(escape, "%25", 3) == 0) return 0;
-            if (memcmp(escape, "%3D", 3) == 0) *out++ = '=';
-            else {
-                memcpy(out, escape, 3);
-                out += 3;
+    const char *fragment = memchr(text, '#', (size_t)size);
+    if (fragment) size = fragment - text;
+    for (Py_ssize_t at = 0; at < size; at++) {
+        int byte = (unsigned char)text[at], kept = byte == '%';
+        if (kept) {
+            int high = at + 2 < size ? hex_value(text[at + 1]) : -1, low = high < 0 ? -1 : hex_value(text[at + 2]);
+            if (low >= 0) {
+                byte = high * 16 + low;
+                at += 2;
+                kept = 0;
             }
-            at += 2;
-        } else if (unreserved(byte) || byte == '/' || byte == '=') *out++ = (char)byte;
+        }
+        if (kept || unreserved(byte) || byte == '=' || (byte == '/' && text[at] == '/')) *out++ = (char)byte;
         else {
             *out++ = '%';
             *out++ = digits[byte >> 4];
@@ -552,28 +552,22 @@ static Py_ssize_t their_form(Target *target) {
     return out - target->other;
 }
 
-/* Whether the second reader has to be asked about the target; -1 where there is no memory. */
-static int asked(Matcher *self, Target *target) {
-    if (target->alike == 1) return 0;
-    Py_ssize_t size = their_form(target);
-    if (size == 0) return 1;
-    int32_t number = match_one((Matcher *)self->theirs, target->other, size);
+/* Whether the second reader has to be asked about a URL; -1 where there is no memory. */
+static int asked(Matcher *self, Target *target, const char *text, Py_ssize_t size) {
+    if (target->alike != 0) return target->alike < 0;
+    int32_t number = match_one((Matcher *)self->theirs, target->other, their_form(target, text, size));
     return number < 0 ? -1 : number > 0;
 }
 
 /* What a row comes to: its outcome, or -2 less its combination where Python has to say; UNKNOWN where memory is short. */
 static int32_t outcome_of(Matcher *self, Target *target, const char *text, Py_ssize_t size, int odd) {
-    if (odd) {
-        if (normalise(target, text, size) < 0) return UNKNOWN;
-        text = target->text;
-        size = target->size;
-    }
-    int32_t number = match_one(self, text, size);
+    if (odd && normalise(target, text, size) < 0) return UNKNOWN;
+    int32_t number = odd ? match_one(self, target->text, target->size) : match_one(self, text, size);
     if (number < 0) return UNKNOWN;
     int32_t outcome = self->outcomes[number];
     if (outcome < 0) return -2 - number;
     if (odd && (outcome & 1) && self->theirs) {
-        int ask = asked(self, target);
+        int ask = asked(self, target, text, size);
         if (ask) return ask < 0 ? UNKNOWN : -2 - number;
     }
     return outcome >> 1;

@@ -358,8 +358,7 @@ def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Locate
     kernel.match(ready.matchers, slots, located.starts, *buffers(located.urls), out)
     for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
         site, number, url = ready.site(slots[row]), int(out[row]), located.url(row)
-        target = match_target(url)
-        out[row] = site.judge_target(target, url) if number == NO_STATE else site.settle(-2 - number, target, url)
+        out[row] = site.judge_target(match_target(url), url) if number == NO_STATE else site.settle(-2 - number, url)
 
 
 def _in_order(chosen: np.ndarray, states: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,8 @@ import pyarrow.compute as pc
 from optout.errors import MalformedUrl
 from optout.urls import MAX_URL_LENGTH, match_target, origin_of
 
-# An ASCII character that stands in a match target as it is; anything else makes a row odd.
-_ODD = r'[^!"&-)+-~]'
+# What stands in a match target as it is, is ASCII; anything else makes a row odd.
+_ODD = bytes(not (0x21 <= octet <= 0x7E) or octet in b"#$%*" for octet in range(256))
 _BARE = re.compile(r"(?://)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]{1,5})?(?:[/?#].*)?)", re.DOTALL)
 
 NOWHERE = -1
@@ -62,14 +63,20 @@ class Located:
         """The URL of a row as it is judged."""
         return self.exact.get(row) or self.urls[row].as_py() or ""
 
+    def several(self, rows: np.ndarray) -> list[str]:
+        """The URLs of rows as they are judged."""
+        written = self.urls.take(pa.array(rows)).to_pylist()
+        return [self.exact.get(row) or text or "" for row, text in zip(rows.tolist(), written, strict=True)]
+
     def targets(self, rows: np.ndarray) -> list[str]:
         """The match targets of rows whose origin is known, in that order."""
         if self.tails is None:
             return [match_target(self.url(row)) for row in rows.tolist()]
         joined = pc.binary_join_element_wise(pa.scalar("/", self.tails.type), self.tails.take(pa.array(rows)), "")
         found: list[str] = joined.to_numpy(zero_copy_only=False).tolist()
-        for at in np.flatnonzero(self.odd[rows]).tolist():
-            found[at] = match_target(self.url(int(rows[at])))
+        odd = np.flatnonzero(self.odd[rows])
+        for at, url in zip(odd.tolist(), self.several(rows[odd]), strict=True):
+            found[at] = match_target(url)
         return found
 
 
@@ -123,7 +130,7 @@ NO_START = -1
 """What stands for the place of the third slash in a row that is odd."""
 
 
-def buffers(urls: pa.Array) -> tuple[object, np.ndarray]:
+def buffers(urls: pa.Array) -> tuple[Any, np.ndarray]:
     """The bytes of a column of strings, and where each begins and the last ends."""
     _, offsets, data = urls.buffers()
     width = np.int64 if pa.types.is_large_string(urls.type) else np.int32
@@ -154,12 +161,20 @@ def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
         combined, inverse = _distinct(keys)
         answers = np.array([finder.prefix((*fixed, *key)) for key in _texts(combined, keys)], np.int32)
         codes[rows] = answers[inverse]
-    lengths = pc.fill_null(pc.utf8_length(urls), 0).to_numpy(zero_copy_only=False)
-    doubtful = ~regular | (codes == _ASK) | (lengths > MAX_URL_LENGTH)
-    odd = pc.match_substring_regex(urls, _ODD).fill_null(_NO).to_numpy(zero_copy_only=False)
-    odd = odd | (counts < 4) | doubtful
+    data, places = buffers(urls)
+    doubtful = ~regular | (codes == _ASK) | (np.diff(places) > MAX_URL_LENGTH)
+    odd = _marked(data, places) | ~whole | doubtful
     _alone(urls, exact, finder, np.flatnonzero(doubtful), codes)
     return Located(urls, codes, finder.origins, odd, tails, None, exact)
+
+
+def _marked(data: Any, places: np.ndarray) -> np.ndarray:
+    """The rows that hold an octet of `_ODD`."""
+    found = np.zeros(len(places) - 1, bool)
+    octets = bytes(memoryview(data)[places[0] : places[-1]]).translate(_ODD)
+    at = np.flatnonzero(np.frombuffer(octets, bool)) + places[0]
+    found[np.searchsorted(places, at, side="right") - 1] = True
+    return found
 
 
 _NO = pa.scalar(value=False)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Ranks = tuple[tuple[int, int], ...]
 
 
+_FEW = 4
+
+
 class Special(NamedTuple):
     """A pattern that is not a plain prefix.
 
@@ -130,33 +133,29 @@ class Matcher:
         if not (self.exact or self.heads):
             return numbers
         found: dict[int, list[Ranks]] = {}
-        if self.exact:
+        for text, ranks in self.exact.items() if len(self.exact) <= _FEW else ():
+            if text in targets:
+                found |= {at: [ranks] for at, target in enumerate(targets) if target == text}
+        if len(self.exact) > _FEW:
             found = {at: [self.exact[target]] for at, target in enumerate(targets) if target in self.exact}
         if self.heads:
             self._search(targets, found)
-        for at, ranks in found.items():
-            numbers[at] = self._improved(numbers[at], ranks)
+        for at, improving in found.items():
+            numbers[at] = self._improved(numbers[at], improving)
         return numbers
 
     def _prefixed(self, targets: Sequence[str]) -> list[int]:
         """The numbers of what plain prefixes come to."""
         if not self.prefixes:
             return [0] * len(targets)
-        prefixes, classes = self.prefixes, self.classes
+        prefixes, over, classes = self.prefixes, self.over, [*self.classes, 0]
         numbers = []
         for target in targets:
             at = bisect_right(prefixes, target) - 1
-            if at >= 0 and not target.startswith(prefixes[at]):
-                at = self._further(at, target)
-            numbers.append(classes[at] if at >= 0 else 0)
+            while at >= 0 and not target.startswith(prefixes[at]):
+                at = over[at]
+            numbers.append(classes[at])
         return numbers
-
-    def _further(self, at: int, target: str) -> int:
-        """The longest prefix that a target begins with, sought from one that it does not begin with; -1 for none."""
-        prefixes, over = self.prefixes, self.over
-        while at >= 0 and not target.startswith(prefixes[at]):
-            at = over[at]
-        return at
 
     def _specials(self, target: str) -> list[Ranks]:
         """The ranks of the special patterns that match a target."""

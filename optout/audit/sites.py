@@ -21,6 +21,7 @@ from optout.audit.second import NONE, doubts_about, reads_alike, their_form
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
 from optout.syntax.patterns import NO_MATCH
+from optout.urls import match_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -96,26 +97,33 @@ class Site:
         numbers = [known[combination] for combination in combinations]
         if not self._doubts.never:
             doubtful = self._doubtful(known)
-            asked = {at for at, one in enumerate(combinations) if one in doubtful}
+            asked = {at for at, one in enumerate(combinations) if one in doubtful} if doubtful else set()
             asked.update(np.flatnonzero(located.odd[rows]).tolist())
-            for at in asked:
-                numbers[at] = self._settled(combinations[at], numbers[at], targets[at], located.url(int(rows[at])))
+            permitted = [at for at in asked if self._permits(numbers[at])]
+            for at, url in zip(permitted, located.several(rows[permitted]) if permitted else (), strict=True):
+                numbers[at] = self._settled(combinations[at], numbers[at], targets[at], url)
         return np.array(numbers, np.int32)
 
     def judge_target(self, target: str, url: str) -> int:
         """The number of the outcome of one URL."""
-        return self.settle(self.matcher.match(target), target, url)
+        return self._learnt(self.matcher.match(target), target, url)
 
-    def settle(self, combination: int, target: str, url: str) -> int:
-        """The number of the outcome of a URL whose combination of rules is known; the compiled tier learns of it."""
+    def settle(self, combination: int, url: str) -> int:
+        """The same where the combination of rules is known."""
+        return self._learnt(combination, None, url)
+
+    def _learnt(self, combination: int, target: str | None, url: str) -> int:
+        """The number of the outcome of a combination, which the compiled tier learns, with the second reader's view."""
         number = self.outcome(combination)
         if self._view.kernel is not None and not (self._doubted(combination) and self._permits(number)):
             self.matcher.put(combination, number, self._permits(number))
-        return number if self._doubts.never else self._settled(combination, number, target, url)
+        if self._doubts.never or not self._permits(number):
+            return number
+        return self._settled(combination, number, target, url)
 
-    def _settled(self, combination: int, number: int, target: str, url: str) -> int:
-        """What the second reader makes of a number, where it has to be asked."""
-        if not self._permits(number) or not (self._doubted(combination) or self._differs(target, url)):
+    def _settled(self, combination: int, number: int, target: str | None, url: str) -> int:
+        """What the second reader makes of a number that permits access, where it has to be asked."""
+        if not self._doubted(combination) and not self._differs(target or match_target(url), url):
             return number
         return self._second_outcome(url, combination, number)
 
