@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +129,7 @@ NO_START = -1
 """What stands for the place of the third slash in a row that is odd."""
 
 
-def buffers(urls: pa.Array) -> tuple[Any, np.ndarray]:
+def buffers(urls: pa.Array) -> tuple[bytes | pa.Buffer, np.ndarray]:
     """The bytes of a column of strings, and where each begins and the last ends."""
     _, offsets, data = urls.buffers()
     width = np.int64 if pa.types.is_large_string(urls.type) else np.int32
@@ -168,7 +167,7 @@ def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
     return Located(urls, codes, finder.origins, odd, tails, None, exact)
 
 
-def _marked(data: Any, places: np.ndarray) -> np.ndarray:
+def _marked(data: bytes | pa.Buffer, places: np.ndarray) -> np.ndarray:
     """The rows that hold an octet of `_ODD`."""
     found = np.zeros(len(places) - 1, bool)
     octets = bytes(memoryview(data)[places[0] : places[-1]]).translate(_ODD)
