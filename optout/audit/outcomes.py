@@ -107,6 +107,7 @@ class Outcomes:
         self._numbers: dict[Outcome, int] = {}
         self.all: list[Outcome] = []
         self._joined: dict[tuple[int, int, str], int] = {}
+        self._texts: dict[str, list[str]] = {}
 
     def number(self, outcome: Outcome) -> int:
         """The number of an outcome."""
@@ -123,21 +124,42 @@ class Outcomes:
             self._joined[key] = self.number(stricter(self.all[first], self.all[second], prefix))
         return self._joined[key]
 
-    def column(self, numbers: np.ndarray, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
-        """A column of texts, one for each row.
+    def told(self, numbers: np.ndarray) -> Told:
+        """What these numbers, one for each row, stand for."""
+        return Told(self, numbers)
 
-        Its dictionary holds what the rows need, in order, so that the same rows are the same bytes whatever came
-        before them.
-        """
-        used = np.flatnonzero(np.bincount(numbers, minlength=len(self.all)))
-        texts = [str(value(self.all[number])) for number in used.tolist()]
-        ordered = sorted(set(texts))
-        places = {text: place for place, text in enumerate(ordered)}
-        codes = np.zeros(len(self.all), np.int32)
-        codes[used] = [places[text] for text in texts]
-        return pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), pa.array(ordered, pa.string()))
+    def texts(self, name: str, value: Callable[[Outcome], str]) -> list[str]:
+        """What every outcome has for a column of that name; found out once for each."""
+        known = self._texts.setdefault(name, [])
+        known += [str(value(outcome)) for outcome in self.all[len(known) :]]
+        return known
 
     def flags(self, numbers: np.ndarray, value: Callable[[Outcome], bool]) -> np.ndarray:
         """An array of truths, one for each row."""
         found: np.ndarray = np.array([value(outcome) for outcome in self.all], bool)[numbers]
         return found
+
+
+class Told:
+    """The outcomes of rows, told column by column."""
+
+    def __init__(self, outcomes: Outcomes, numbers: np.ndarray) -> None:
+        """Tell which outcomes there are, once for all columns."""
+        self._outcomes, self._numbers = outcomes, numbers
+        there = np.zeros(len(outcomes.all), bool)
+        there[numbers] = True
+        self._used: list[int] = np.flatnonzero(there).tolist()
+
+    def column(self, name: str, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
+        """A column of texts, one for each row.
+
+        Its dictionary holds what the rows need, in order, so that the same rows are the same bytes whatever came
+        before them.
+        """
+        known = self._outcomes.texts(name, value)
+        texts = [known[number] for number in self._used]
+        ordered = sorted(set(texts))
+        places = {text: place for place, text in enumerate(ordered)}
+        codes = np.zeros(len(known), np.int32)
+        codes[self._used] = [places[text] for text in texts]
+        return pa.DictionaryArray.from_arrays(pa.array(codes[self._numbers]), pa.array(ordered, pa.string()))

@@ -73,26 +73,34 @@ def kept(judge: Judge, judged: Judged) -> np.ndarray:
 def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
     """The columns that tell what was decided."""
     numbers, outcomes = judged.numbers[0], judge.outcomes
+    told = outcomes.told(numbers)
+    effect = told.column("effect", _effect)
     found: dict[str, pa.Array] = {
         "origin": _origins(judged),
-        "status": outcomes.column(numbers, lambda outcome: outcome.status),
+        "status": told.column("status", lambda outcome: outcome.status),
         "kept": pa.array(kept(judge, judged)),
-        "effect": outcomes.column(numbers, lambda outcome: outcome.effect),
-        "reason": outcomes.column(numbers, lambda outcome: outcome.reason),
-        "protocol": outcomes.column(numbers, lambda outcome: outcome.protocol),
-        "place": outcomes.column(numbers, lambda outcome: outcome.place),
-        "scope": outcomes.column(numbers, lambda outcome: outcome.scope),
+        "effect": effect,
+        "reason": told.column("reason", lambda outcome: outcome.reason),
+        "protocol": told.column("protocol", lambda outcome: outcome.protocol),
+        "place": told.column("place", lambda outcome: outcome.place),
+        "scope": told.column("scope", lambda outcome: outcome.scope),
     }
     for place, purpose in enumerate(Purpose):
-        found[name_of(purpose, "effect")] = outcomes.column(numbers, _at("effects", place))
-        found[name_of(purpose, "state")] = outcomes.column(numbers, _at("states", place))
-    found["access"] = outcomes.column(numbers, lambda outcome: outcome.access)
+        for what, values in (("effect", "effects"), ("state", "states")):
+            name = name_of(purpose, what)
+            found[name] = told.column(name, _at(values, place))
+    found["access"] = told.column("access", lambda outcome: outcome.access)
     found["others_refused"] = pa.array(outcomes.flags(numbers, lambda outcome: outcome.others))
     found["signal_date"] = moments(judged.dates)
-    found["newest_effect"] = outcomes.column(judged.newest, lambda outcome: outcome.effect)
+    same = judged.newest is numbers
+    found["newest_effect"] = effect if same else outcomes.told(judged.newest).column("effect", _effect)
     for reading, other in zip(judge.readings[1:], judged.numbers[1:], strict=True):
-        found[f"if_{reading.name}"] = outcomes.column(other, lambda outcome: outcome.effect)
+        found[f"if_{reading.name}"] = outcomes.told(other).column("effect", _effect)
     return found
+
+
+def _effect(outcome: Outcome) -> str:
+    return outcome.effect
 
 
 def _at(name: str, place: int) -> Callable[[Outcome], str]:
@@ -106,19 +114,24 @@ def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:
     nothing = pa.nulls(count, pa.int64())
     gaps = pa.array(judged.gaps // _DAY, mask=judged.dates == NO_DATE)
     file = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([rows.file]))
-    return pa.table(
-        {
-            "file": file,
-            "row": pa.array(np.arange(rows.first, rows.first + count)),
-            "url": judged.located.urls,
-            **answers(judge, judged),
-            "date": pa.nulls(count, MOMENT) if rows.dates is None else moments(rows.dates),
-            "gap_days": gaps,
-            "bytes": nothing if rows.sizes is None else pa.array(rows.sizes, pa.int64()),
-            "tokens": nothing if rows.tokens is None else rows.tokens,
-            "language": pa.nulls(count, pa.string()) if rows.languages is None else rows.languages,
-        }
-    )
+    columns = {
+        "file": file,
+        "row": pa.array(np.arange(rows.first, rows.first + count)),
+        # Wide, so that every batch has the same schema whatever the input has; in the file it is the same.
+        "url": judged.located.urls.cast(pa.large_string()),
+        **answers(judge, judged),
+        "date": pa.nulls(count, MOMENT) if rows.dates is None else moments(rows.dates),
+        "gap_days": gaps,
+        "bytes": nothing if rows.sizes is None else pa.array(rows.sizes, pa.int64()),
+        "tokens": nothing if rows.tokens is None else rows.tokens,
+        "language": pa.nulls(count, pa.string()) if rows.languages is None else rows.languages,
+    }
+    fields = [pa.field(name, column.type, nullable=name in MAY_BE_NULL) for name, column in columns.items()]
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+MAY_BE_NULL = frozenset({"url", "origin", "signal_date", "date", "gap_days", "bytes", "tokens", "language"})
+"""The columns that may hold nulls; to say that the others cannot spares a reader and a writer a look at each row."""
 
 
 def moments(seconds: np.ndarray) -> pa.Array:

@@ -233,15 +233,29 @@ class _Decisions:
 
     def write(self, table: pa.Table, keep: np.ndarray) -> None:
         """Write rows, with what is really kept of them."""
-        table = table.set_column(table.column_names.index("kept"), "kept", pa.array(keep))
+        place = table.column_names.index("kept")
+        table = table.set_column(place, table.schema.field(place), pa.array(keep))
         if self._writer is None:
-            plain = [name for name in ("url",) if name in table.column_names]
-            coded = [name for name in table.column_names if name not in {"url", "row", "bytes", "tokens"}]
-            self._writer = pq.ParquetWriter(
-                self._path, table.schema, compression="zstd", compression_level=1, use_dictionary=coded,
-                store_schema=False, write_statistics=[*plain, "row", "origin"],
-            )  # fmt: skip
+            self._writer = _decisions_writer(self._path, table.schema)
         self._writer.write_table(table)
+
+
+_NOT_CODED = frozenset({"row", "url", "kept", "others_refused", "bytes", "tokens"})
+
+
+def _decisions_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """URLs are packed quickly and row numbers as steps, because packing these two is most of the work of writing."""
+    packed = [name for name in schema.names if name != "url"]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={"url": "snappy"} | dict.fromkeys(packed, "zstd"),
+        compression_level=dict.fromkeys(packed, 1),
+        use_dictionary=[name for name in schema.names if name not in _NOT_CODED],
+        column_encoding={"row": "DELTA_BINARY_PACKED"},
+        store_schema=False,
+        write_statistics=["url", "row", "origin"],
+    )
 
 
 def manifest_json(manifest: Manifest) -> dict[str, Any]:

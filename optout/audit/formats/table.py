@@ -18,6 +18,9 @@ from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report,
 from optout.audit.formats.pages import pages_of
 from optout.errors import UnreadableInput
 
+MOST_ROWS = 1 << 18
+"""How many rows a batch has at most; every batch becomes a row group, and many small ones cost more."""
+
 MOST_LOST = 1 << 24
 """Rows of a broken row group that are taken down as lost; a footer that claims more is not believed."""
 
@@ -49,9 +52,25 @@ class ParquetFormat:
         schema = file.schema_arrow
         groups = file.metadata.num_row_groups
         codec = file.metadata.row_group(0).column(0).compression if groups and schema.names else "ZSTD"
+        coded = _coded(file.metadata.row_group(0)) if groups else True
         file.close()
-        with pq.ParquetWriter(target, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec) as writer:
+        codec = "NONE" if codec == "UNCOMPRESSED" else codec
+        with pq.ParquetWriter(target, schema, compression=codec, use_dictionary=coded) as writer:
             yield _TableWriter(writer)
+
+
+def _coded(about: pq.RowGroupMetaData) -> list[str]:
+    """The columns whose dictionary has held: one that has so many values that it was given up is not begun again."""
+    columns = [about.column(at) for at in range(about.num_columns)]
+    return [column.path_in_schema for column in columns if _DICTIONARY & {*column.encodings} and not _given_up(column)]
+
+
+def _given_up(column: pq.ColumnChunkMetaData) -> bool:
+    """Whether the column is larger than what a dictionary of the usual limit and numbers into it come to."""
+    return int(column.total_uncompressed_size) > (1 << 20) + 3 * int(column.num_values)
+
+
+_DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
 
 def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) -> Iterator[Batch]:
@@ -74,7 +93,7 @@ def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) ->
 def _batch_rows(about: pq.RowGroupMetaData) -> int:
     """How many rows make a batch, so that pages in a column do not become more than memory holds."""
     fitting = BATCH_BYTES * int(about.num_rows) // max(1, int(about.total_byte_size))
-    return max(1, min(ROWS, fitting))
+    return max(1, min(MOST_ROWS, fitting))
 
 
 def lost(count: int) -> Batch:
