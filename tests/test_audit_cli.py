@@ -317,14 +317,6 @@ def test_the_library_adds_columns_and_keeps_rows(store):
     assert decide(table.slice(0, 0), auditor).schema == found.schema
 
 
-def test_the_example_in_the_documentation_runs(capsys):
-    text = (Path(__file__).parents[1] / "docs/how-to/audit-as-library.md").read_text()
-    exec(text.split("```python\n")[1].split("```")[0], {})  # noqa: S102 - the example
-    said = capsys.readouterr().out
-    for word in ("'permit'", "'robots.group.disallow'", "'origin.unknown'"):
-        assert word in said
-
-
 def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_path):
     (tmp_path / "hosts.txt").write_text("pirate.example\n")
     (tmp_path / "urls.txt").write_text("https://open.example/stolen\n")
