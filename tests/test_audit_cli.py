@@ -280,18 +280,6 @@ def test_wrong_usage_is_told_in_one_line(store, tmp_path, monkeypatch, capsys, a
     assert said in capsys.readouterr().err
 
 
-def test_shares_of_several_machines_are_the_whole(store, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(5):
-        (folder / f"{number}.jsonl").write_text('{"url": "https://open.example/page"}\n')
-    for share in ("0/2", "1/2"):
-        assert audit(store, tmp_path / "out", folder, "--shard", share) == 0
-    assert len(rows(tmp_path / "out")) == 5
-    assert audit(store, tmp_path / "out", folder) == 0
-    assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 5
-
-
 def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f'{{"url": "https://{name}.example/x"}}\n' for name in ("turned", "opened", "open")))
