@@ -280,18 +280,6 @@ def test_wrong_usage_is_told_in_one_line(store, tmp_path, monkeypatch, capsys, a
     assert said in capsys.readouterr().err
 
 
-def test_shares_of_several_machines_are_the_whole(store, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(5):
-        (folder / f"{number}.jsonl").write_text('{"url": "https://open.example/page"}\n')
-    for share in ("0/2", "1/2"):
-        assert audit(store, tmp_path / "out", folder, "--shard", share) == 0
-    assert len(rows(tmp_path / "out")) == 5
-    assert audit(store, tmp_path / "out", folder) == 0
-    assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 5
-
-
 def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f'{{"url": "https://{name}.example/x"}}\n' for name in ("turned", "opened", "open")))
@@ -315,14 +303,6 @@ def test_the_library_adds_columns_and_keeps_rows(store):
     assert found["effect"].to_pylist() == ["deny", "deny", "permit"]
     assert found["n"].to_pylist() == [1, 2, 3]
     assert decide(table.slice(0, 0), auditor).schema == found.schema
-
-
-def test_the_example_in_the_documentation_runs(capsys):
-    text = (Path(__file__).parents[1] / "docs/how-to/audit-as-library.md").read_text()
-    exec(text.split("```python\n")[1].split("```")[0], {})  # noqa: S102 - the example
-    said = capsys.readouterr().out
-    for word in ("'permit'", "'robots.group.disallow'", "'origin.unknown'"):
-        assert word in said
 
 
 def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_path):

@@ -139,9 +139,7 @@ def test_what_cannot_be_had_is_told_in_one_line(store, s3, tmp_path, capsys, dat
 
 def test_a_store_has_to_be_on_this_machine(tmp_path, capsys):
     assert audit("s3://bucket/store", tmp_path / "out", tmp_path) == 2
-    assert (
-        "--store s3://bucket/store: has to be a folder of this machine: copy it here first" in capsys.readouterr().err
-    )
+    assert "--store s3://bucket/store: has to be a folder of this machine: copy it here" in capsys.readouterr().err
 
 
 @contextmanager

@@ -47,14 +47,10 @@ def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> 
     Raises:
         UnreadableInput: Ray is not installed or cannot be started, or its workers die again and again.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise UnreadableInput("--engine ray: Ray is not installed", mend="pip install optout-toolkit[ray]") from error
     digest, done, missing = left(job, files, directory)
     yield from done
     if missing:
-        with _started(ray, workers):
+        with started(workers) as ray:
             yield from _shards(ray, (job, digest, directory), missing)
 
 
@@ -77,10 +73,21 @@ def _shards(ray: Any, about: tuple[Job, str, Location], missing: Sequence[Input]
 
 
 @contextmanager
-def _started(ray: Any, workers: int) -> Iterator[None]:  # noqa: ANN401
-    """Ray, left as it was found."""
+def started(workers: int) -> Iterator[Any]:
+    """Ray, left as it was found.
+
+    Args:
+        workers: how many processes to use, where Ray has to be started.
+
+    Raises:
+        UnreadableInput: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UnreadableInput("--engine ray: Ray is not installed", mend="pip install optout-toolkit[ray]") from error
     if ray.is_initialized():
-        yield
+        yield ray
         return
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -89,6 +96,6 @@ def _started(ray: Any, workers: int) -> Iterator[None]:  # noqa: ANN401
         # A cluster that is there already has its own number of processors.
         ray.init(**quiet)
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()

@@ -126,7 +126,8 @@ def on_this_machine(text: str, option: str) -> Path:
     """
     found = location(text)
     if isinstance(found, Remote):
-        raise UnreadableInput(f"{option} {text}: has to be a folder of this machine", mend="copy it here first")
+        mend = "copy it here, or bring it in with optout harvest --store DIR --import URL"
+        raise UnreadableInput(f"{option} {text}: has to be a folder of this machine", mend=mend)
     return found
 
 

@@ -35,9 +35,14 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "report.json and report.html. A run that was interrupted goes on where it stopped. The exit code is 2 where "
         "some input could not be read.",
     )
-    parser.add_argument("data", nargs="*", metavar="DATA", help="a file, a folder with all that is in it, or a glob")
-    parser.add_argument("--store", metavar="DIR", help="the store of origins' signals")
-    parser.add_argument("--out", metavar="OUT", help="the folder to write to")
+    parser.add_argument(
+        "data",
+        nargs="*",
+        metavar="DATA",
+        help="a file, a folder with all that is in it, a glob, or a URL of one (s3://, gs://, hf://)",
+    )
+    parser.add_argument("--store", metavar="DIR", help="the store of origins' signals, on this machine")
+    parser.add_argument("--out", metavar="OUT", help="the folder to write to, or its URL")
     parser.add_argument("--lists", type=Path, metavar="DIR", help="also look into these lists (optout lists)")
     _add_columns(parser)
     parser.add_argument(
@@ -56,7 +61,11 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--engine", choices=["local", "ray", "spark"], default="local", help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--shard", metavar="I/N", help="do only every N-th file, from the I-th, 0 being the first")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do only every N-th file, from the I-th, 0 being the first; the share that ends last writes the report",
+    )
     parser.add_argument(
         "--diff",
         nargs=2,
