@@ -6,7 +6,6 @@ import socket
 import ssl
 import struct
 import threading
-
 import tracemalloc
 import zlib
 from contextlib import contextmanager
