@@ -217,7 +217,10 @@ async def ours(hosts: list[str], context: ssl.SSLContext, folder: Path, watched:
         resolver=resolver, use_dns_cache=False, limit=0, ssl=context, keepalive_timeout=1.0
     )
     session = aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
     )
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     with Store.open(folder, create=True) as store:

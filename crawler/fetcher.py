@@ -24,6 +24,7 @@ from scrapy.exceptions import (
 )
 from scrapy.http.request import NO_CALLBACK
 
+from optout.acquisition import coding
 from optout.errors import MalformedUrl
 from optout.model import TOO_MANY_REDIRECTS, Exchange
 from optout.urls import resolve
@@ -42,6 +43,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRIORITY = 1000
 _CARRIED = ("proxy", "bindaddress")
 _DECODED_MARGIN = 8
+_CUT = "optout_cut"
+_CUTS = frozenset({_CUT, "download_stopped"})
 
 REFUSED_BY_PROJECT, REFUSED_BY_LIST = "refused-by-project", "refused-by-list"
 """Codes of fetches that were not made, because the project or a list of ours forbids them."""
@@ -164,6 +167,28 @@ class SignalFetcher:
             self._crawler.signals.connect(self._bytes_received, signal=signals.bytes_received)
         self._received[request.meta[_TICKET]] = 0
 
+    def decoded(self, response: Response) -> Response:
+        """The response without its content codings, before anybody else removes them, who may not miss the end.
+
+        Raises:
+            ResponseDataLossError: it cannot be decoded, or its end is missing.
+        """
+        names = coding.codings(pairs(response.headers))
+        if not names:
+            return response
+        headers = response.headers.copy()
+        del headers["Content-Encoding"]
+        try:
+            is_cut = not _CUTS.isdisjoint(response.flags)
+            body, is_cut = coding.decoded(response.body, names, self._limits.max_bytes, is_cut=is_cut)
+        except coding.CodingError as fault:
+            if response.status < 400:
+                raise ResponseDataLossError(str(fault)) from fault
+            # An error says what it says by its status.
+            body, is_cut = b"", True
+        flags = [*response.flags, _CUT] if is_cut else response.flags
+        return response.replace(body=body, headers=headers, flags=flags)
+
     def _bytes_received(self, data: bytes, request: Request) -> None:
         ticket = request.meta.get(_TICKET)
         if not isinstance(ticket, _Ticket) or ticket not in self._received:
@@ -187,7 +212,7 @@ class SignalFetcher:
             body=body,
             redirects=tuple(redirects),
             fetched_at=datetime.now(UTC),
-            truncated=len(body) < len(response.body) or "download_stopped" in response.flags,
+            truncated=len(body) < len(response.body) or not _CUTS.isdisjoint(response.flags),
             request_headers=pairs(request.headers) if request is not None else (),
         )
 

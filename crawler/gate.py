@@ -59,7 +59,7 @@ class Gate:
         """
         self._guard.check(request)
         try:
-            response = await self._inner.download_request(request)
+            response = self._guard.received(request, await self._inner.download_request(request))
         except StopDownload as stop:
             # The exception would hand what has arrived of a denied page to the spider's errback.
             if stop.response is None or not self._guard.was_stopped(request):

@@ -212,6 +212,14 @@ class Guard:
             given.stopped = True
             raise StopDownload
 
+    def received(self, request: Request, response: Response) -> Response:
+        """A response as it is to go on: a signal file without its content codings, everything else as it came.
+
+        Raises:
+            ResponseDataLossError: a signal file cannot be decoded, or its end is missing.
+        """
+        return self._fetcher.decoded(response) if self._fetcher.owns(request) else response
+
     def conclude(self, request: Request, response: Response) -> Response:
         """Decide on a response whose download was stopped by its headers, now that its status is known.
 

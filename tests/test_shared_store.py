@@ -416,22 +416,22 @@ def harvest(tmp_path, address, *urls, options=()):
 def test_two_harvests_share_a_list_and_ask_nobody_twice(make, kind, tmp_path):
     address = make(kind)
     with Simulator() as simulator:
-        origins = [simulator.origin(host=f"127.0.3.{number + 1}") for number in range(40)]
+        origins = [simulator.origin(host=f"127.0.3.{number + 1}") for number in range(24)]
         for origin in origins:
             origin.put("/robots.txt", Answer(hold=0.15, body=origin.host.encode()))
         dead = simulator.closed_port()
         urls = [*(origin.url for origin in origins), dead]
         options = ["--concurrency", "4"]
-        # The same list from both ends, and the same end.
-        nodes = [command(tmp_path, address, *order, options=options) for order in (urls, urls[::-1], urls)]
+        # The same list from both ends, so that they meet in the middle and race to the end.
+        nodes = [command(tmp_path, address, *order, options=options) for order in (urls, urls[::-1])]
         running = [subprocess.Popen(node, stdout=subprocess.PIPE) for node in nodes]
         figures = [json.loads(node.communicate()[0])["harvested"] for node in running]
-        assert [node.returncode for node in running] == [0, 0, 0]
+        assert [node.returncode for node in running] == [0, 0]
         assert {origin.asked("/robots.txt") for origin in origins} == {1}
         assert all(sorted(origin.paths()) == sorted(ROLES) for origin in origins)
     visited = [figure["origins"].get("reached", 0) for figure in figures]
-    assert sum(visited) == 40
-    assert all(figure["targets"] == 41 for figure in figures)
+    assert sum(visited) == 24
+    assert all(figure["targets"] == 25 for figure in figures)
     assert sum(count > 0 for count in visited) > 1
     with open_store(address) as store:
         assert {store.newest(origin.url)[0].body for origin in origins} == {origin.host.encode() for origin in origins}

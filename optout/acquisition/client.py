@@ -15,7 +15,7 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
+from optout.acquisition import coding
 from optout.acquisition.fetcher import Limits
 from optout.errors import MalformedUrl
 from optout.model import TOO_MANY_REDIRECTS, Exchange
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from aiohappyeyeballs import AddrInfoType
 
+    from optout.acquisition.captures import Headers
     from optout.acquisition.plan import Planned
     from optout.identity import Identity
 
@@ -48,23 +50,35 @@ class PrivateAddressError(OSError):
     """A host that resolves to an address which is not globally routable."""
 
 
+_EVERYWHERE = ip_network("2000::/3")
+_TRANSLATED = ip_network("64:ff9b::/96")
+_NOWHERE = (
+    ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ip_network("192.88.99.0/24"),  # relays to 6to4, withdrawn (RFC 7526)
+    ip_network("3fff::/20"),  # documentation (RFC 9637)
+)
+
+
 def is_public(address: str) -> bool:
     """Whether an address belongs to one machine of the public Internet.
 
-    An IPv4 address inside an IPv6 one counts as itself (RFC 4291 section 2.5.5, RFC 6052, RFC 3056).
+    An IPv4 address inside an IPv6 one counts as itself (RFC 4291 section 2.5.5.2, RFC 6052, RFC 3056). Of the others
+    only those are public that may be given out (2000::/3, RFC 4291 section 2.4): neither translations that a network
+    makes for itself (RFC 8215), nor the forms of IPv4 addresses that are no longer used.
     """
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or _translated(found)
         if inner is not None:
             return is_public(str(inner))
-    return found.is_global and not found.is_multicast
+        if found not in _EVERYWHERE:
+            return False
+    return found.is_global and not found.is_multicast and not any(found in network for network in _NOWHERE)
 
 
-def _translated(address: IPv6Address) -> object | None:
+def _translated(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that a translator at the well-known prefix would connect to (RFC 6052 section 2.1)."""
-    packed = address.packed
-    return ip_address(packed[12:]) if packed[:12] == bytes.fromhex("0064ff9b0000000000000000") else None
+    return IPv4Address(address.packed[12:]) if address in _TRANSLATED else None
 
 
 class Resolver(AbstractResolver):
@@ -159,12 +173,15 @@ class HttpFetcher:
         resolver: Resolver | None = None,
         slots: Slots | None = None,
     ) -> None:
-        """Fetch through `session` as `identity` within `limits`; `slots` bound what each address is asked at a time."""
+        """Fetch through `session` as `identity` within `limits`; `slots` bound what each address is asked at a time.
+
+        The session must leave content codings as they are (`auto_decompress=False`).
+        """
         self._session = session
         self._limits = limits
         self._resolver = resolver
         self._slots = slots
-        self._headers = {"User-Agent": identity.header, "Accept": "*/*"}
+        self._headers = {"User-Agent": identity.header, "Accept": "*/*", "Accept-Encoding": coding.ACCEPTED}
         if identity.contact:
             self._headers["From"] = identity.contact
 
@@ -210,15 +227,16 @@ class HttpFetcher:
             return target
 
     async def _exchange(self, planned: Planned, redirects: list[str], response: aiohttp.ClientResponse) -> Exchange:
-        body, truncated = await self._body(response)
+        headers = tuple(
+            (name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
+            for name, value in response.raw_headers
+        )
+        body, truncated = await self._body(response, headers)
         return Exchange(
             url=planned.url,
             role=planned.role,
             status=response.status,
-            headers=tuple(
-                (name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape"))
-                for name, value in response.raw_headers
-            ),
+            headers=headers,
             body=body,
             redirects=tuple(redirects),
             fetched_at=datetime.now(UTC),
@@ -226,18 +244,20 @@ class HttpFetcher:
             request_headers=tuple(response.request_info.headers.items()),
         )
 
-    async def _body(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    async def _body(self, response: aiohttp.ClientResponse, headers: Headers) -> tuple[bytes, bool]:
         """The body, cut at the limit. Of an error's page only as much is read as may keep the connection in use."""
-        parts, size = [], 0
         limit = self._limits.max_bytes if response.ok else min(self._limits.max_bytes, _ERROR_BYTES)
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            size += len(chunk)
-            if size > limit:
-                parts.append(chunk[: len(chunk) - (size - limit)])
-                _hang_up(response)
-                return b"".join(parts), True
-            parts.append(chunk)
-        return b"".join(parts), False
+        body, is_cut = await _received(response, limit)
+        names = coding.codings(headers)
+        if not names:
+            return body, is_cut
+        try:
+            return coding.decoded(body, names, limit, is_cut=is_cut)
+        except coding.CodingError:
+            if response.ok:
+                raise
+            # An error says what it says by its status.
+            return b"", True
 
     def _failed(self, planned: Planned, redirects: list[str], error: str) -> Exchange:
         return Exchange(
@@ -248,6 +268,19 @@ class HttpFetcher:
             fetched_at=datetime.now(UTC),
             request_headers=tuple(self._headers.items()),
         )
+
+
+async def _received(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """What comes of a body, up to a limit, and whether there was more."""
+    parts, size = [], 0
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        size += len(chunk)
+        if size > limit:
+            parts.append(chunk[: len(chunk) - (size - limit)])
+            _hang_up(response)
+            return b"".join(parts), True
+        parts.append(chunk)
+    return b"".join(parts), False
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
@@ -296,6 +329,7 @@ def _code(error: BaseException) -> str:
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (PrivateAddressError, "private-address"),
     (MalformedUrl, "malformed-redirect"),
+    (coding.CodingError, "broken-body"),
     (aiohttp.InvalidURL, "malformed-url"),
     (ssl.SSLError, "tls"),
     (aiohttp.ClientSSLError, "tls"),
@@ -330,7 +364,10 @@ async def open_fetcher(identity: Identity, limits: Limits, slots: Slots | None =
     )
     # The whole fetch is timed by the fetcher; the session must not time parts of it in other ways.
     session = aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
     )
     loop = asyncio.get_running_loop()
     handler = loop.get_exception_handler()

@@ -1,0 +1,144 @@
+"""Removing content codings (RFC 9110 section 8.4), within bounds, and noticing where that cannot be done wholly.
+
+The first part of a coded file must never pass for the file: a robots.txt that ends in mid-line after `Disallow:`
+permits what the whole one forbids. Libraries that decode while they fetch give such a part without a word.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import TYPE_CHECKING
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ACCEPTED = "gzip, deflate, br, zstd"
+"""The codings that can be removed, as an `Accept-Encoding` field names them."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP, _ZLIB, _RAW = 31, 15, -15
+_MEMBERS = 1_000
+"""Parts one after the other that a body may have; each costs a copy of what follows it."""
+_CODINGS = 4
+_CHUNK = 65_536
+
+
+class CodingError(ValueError):
+    """A coding that nobody knows, or a body that is not in it or ends too early."""
+
+
+def codings(headers: Iterable[tuple[str, str]]) -> list[str]:
+    """The codings of a message, in the order in which they were applied.
+
+    Words that only say that there is none are left out, and so is the character set that some servers put there.
+    """
+    values = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    named = [word.strip().lower() for word in values.split(",")]
+    return [word for word in named if word not in ("", "identity", "none", "utf-8")]
+
+
+def decoded(body: bytes, names: list[str], limit: int, *, is_cut: bool = False) -> tuple[bytes, bool]:
+    """A body without its codings.
+
+    Args:
+        body: as it was received.
+        names: from `codings`.
+        limit: octets of the result, and of each step on the way.
+        is_cut: whether the end of `body` is missing because somebody cut it, and is not to be missed.
+
+    Returns:
+        the body, and whether it was cut at the limit or before.
+
+    Raises:
+        CodingError: it cannot be decoded, or its end is missing.
+    """
+    if len(names) > _CODINGS:
+        raise CodingError(f"{len(names)} codings, one around the other")
+    for name in reversed(names):
+        remove = _REMOVE.get(name)
+        if remove is None:
+            raise CodingError(f"nobody knows the coding {name!r}")
+        try:
+            body, is_whole = remove(body, limit + 1)
+        except (zlib.error, brotli.error, zstandard.ZstdError) as fault:
+            raise CodingError(f"not in the coding {name!r}: {fault}") from fault
+        if not is_whole and not is_cut and len(body) <= limit:
+            raise CodingError(f"it ends before its coding {name!r} does")
+        is_cut = is_cut or len(body) > limit
+        body = body[:limit]
+    return body, is_cut
+
+
+def _gunzip(data: bytes, limit: int) -> tuple[bytes, bool]:
+    """All members one after the other (RFC 1952 section 2.2); what follows them and is none is nobody's."""
+    parts, size = [], 0
+    for _ in range(_MEMBERS):
+        stream = zlib.decompressobj(_GZIP)
+        parts.append(stream.decompress(data, limit - size))
+        size += len(parts[-1])
+        if not stream.eof:
+            return b"".join(parts), False
+        data = stream.unused_data
+        if not data.startswith(_GZIP_MAGIC):
+            return b"".join(parts), True
+    raise CodingError(f"more than {_MEMBERS:,} members")
+
+
+def _inflate(data: bytes, limit: int) -> tuple[bytes, bool]:
+    """With the wrapper that is meant (RFC 1950), or without it, which is what some servers send."""
+    for form in (_ZLIB, _RAW):
+        stream = zlib.decompressobj(form)
+        try:
+            return stream.decompress(data, limit), stream.eof
+        except zlib.error:
+            if form == _RAW:
+                raise
+    raise AssertionError
+
+
+def _unbrotli(data: bytes, limit: int) -> tuple[bytes, bool]:
+    stream = brotli.Decompressor()
+    found, rest = b"", data
+    while len(found) < limit and not stream.is_finished():
+        more = stream.process(rest, output_buffer_limit=limit - len(found))
+        if not more and stream.can_accept_more_data():
+            break
+        found, rest = found + more, b""
+    return found, bool(stream.is_finished())
+
+
+def _unzstd(data: bytes, limit: int) -> tuple[bytes, bool]:
+    """All frames one after the other (RFC 8878 section 3), with windows of up to 8 MB (section 3.1.1.1.2)."""
+    source = io.BytesIO(data)
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(source, read_across_frames=True)
+    parts, size = [], 0
+    while size < limit and (part := reader.read(min(_CHUNK, limit - size))):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts), size < limit and _has_last_frame(data)
+
+
+def _has_last_frame(data: bytes) -> bool:
+    """Whether the last frame is whole; a reader of a stream that simply ends does not tell."""
+    for _ in range(_MEMBERS):
+        stream = zstandard.ZstdDecompressor(max_window_size=1 << 23).decompressobj()
+        stream.decompress(data)
+        if not stream.eof:
+            return False
+        data = stream.unused_data
+        if not data:
+            return True
+    return False
+
+
+_REMOVE: dict[str, Callable[[bytes, int], tuple[bytes, bool]]] = {
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+    "deflate": _inflate,
+    "br": _unbrotli,
+    "zstd": _unzstd,
+}
