@@ -258,7 +258,7 @@ def _sites(ask: Asker) -> Figures:
     into.execute(f"CREATE TEMP TABLE sites AS SELECT domain, {_ADDED} FROM origins GROUP BY domain")  # noqa: S608
     top = "SELECT * FROM sites ORDER BY tokens DESC, bytes DESC, 2 DESC, 1"
     last = "regexp_extract(domain, '[^.]*$')"
-    name = f"CASE WHEN {last} SIMILAR TO '[0-9:\\]]*' THEN 'addresses' ELSE '.' || {last} END"
+    name = f"CASE WHEN domain LIKE '[%' OR regexp_full_match({last}, '[0-9]+') THEN 'addresses' ELSE '.' || {last} END"
     groups = f"SELECT {name} AS name, {_ADDED} FROM sites GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {GROUPS}"  # noqa: S608
     return {
         "domains": rows_of(into.execute(f"{top} LIMIT {DOMAINS}")),
