@@ -1,292 +1,401 @@
-"""The report as a page, complete in itself: plots are SVG in the text, nothing is loaded and nothing runs."""
+"""The report as a page, complete in itself: plots are SVG in the text, nothing is loaded and nothing runs.
+
+Every plot is a table: a name, a bar, and its numbers as text. So nothing overlaps whatever the names are, a screen
+reader reads what others see, and a number can be copied. Names come from strangers; they are escaped, and shown apart
+from their surroundings (`<bdi>`), so that a name written from right to left moves nothing else.
+"""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from optout.audit.advice import percent
+from optout.audit.report_style import STYLE
+from optout.audit.report_words import explained
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     Figures = Mapping[str, Any]
 
-_COLOURS = {"permit": "#2f7d4f", "review": "#c58a1b", "deny": "#b3382c", "unknown": "#7a7f87"}
-_WIDTH = 680
+LONGEST = 90
+"""Characters of a name that are shown; the middle of a longer one is left out."""
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2024; background: #fff; margin: 2rem auto; max-width: 62rem;
-  padding: 0 1.25rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
-p.about { color: #5a6169; margin-top: 0; } p.note { color: #5a6169; max-width: 46rem; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th { text-align: left; font-weight: 600; border-bottom: 2px solid #d5d9dd; padding: .3rem .6rem .3rem 0; }
-td { border-bottom: 1px solid #e8ebee; padding: .25rem .6rem .25rem 0; overflow-wrap: anywhere; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.2rem 0; }
-.figures div { min-width: 8rem; } .figures b { display: block; font-size: 1.6rem; font-weight: 600; }
-ol.next { background: #f4f6f8; padding: .9rem 1rem .9rem 2.4rem; border-radius: 6px; }
-svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif; }
-code { font-size: .9em; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
-"""
+_FILES = 200
+_FAULTS = 50
 
 
 def page(figures: Figures) -> str:
     """The page of a report."""
     rows = figures["rows"]
     parts = [
-        "<h1>Which rows may be used</h1>",
+        f"<h1>{rows['kept']:,} of {rows['judged']:,} rows may be used</h1>",
         _about(figures),
-        _head_figures(rows, figures["origins"]),
-        _stacked(rows),
+        _whole(rows),
         _next_steps(figures["advice"]),
-        _reasons(figures["reasons"], rows),
-        _protocols(figures["protocols"]),
-        _purposes(figures["purposes"]),
-        _time(figures["time"], figures["as_of"]),
+        _reasons(figures),
+        _protocols(figures),
+        _purposes(figures["purposes"], rows),
+        _time(figures),
         _own_token(figures["own_token"], rows),
-        _what_if(figures["what_if"], rows),
-        _domains(figures["domains"]),
-        _groups("Languages", "language", figures["languages"]),
-        _groups("Years of the rows", "year", figures["years"]),
-        _unknown(figures["unknown_origins"]),
+        _what_if(figures),
+        _groups(
+            "Domains with the most", "domain", figures["domains"][:25], rows, "Put together by registrable domain."
+        ),
+        _groups("Top-level domains", "name", figures["domain_groups"][:15], rows, ""),
+        _groups("Languages", "language", figures["languages"][:15], rows, ""),
+        _groups("Years of the rows", "year", figures["years"], rows, ""),
+        _unknown(figures),
         _files(figures["files"]),
         _faults(figures["faults"]),
+        _repeat(figures),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f"<title>Audit: {rows['kept']:,} of {rows['judged']:,} rows may be used</title>"
-        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        f"<style>{STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
     )
 
 
 def _about(figures: Figures) -> str:
     policy = figures["policy"]
     purposes = ", ".join(policy["purposes"])
-    later = "; later reservations deny too" if figures["retroactive"] else ""
-    moment = {"now": "the newest state of each origin", "crawl": "the state at each row's own date"}
+    later = " Later reservations deny too." if figures["retroactive"] else ""
+    moments = {"now": "the newest state of each origin", "crawl": "the state of each origin at the row's own date"}
+    moment = str(moments.get(figures["as_of"], figures["as_of"]))
     return (
-        f'<p class="about">For {escape(purposes)} as {escape(figures["agent"])} under the policy '
-        f"<b>{escape(policy['name'])}</b> ({escape(policy['title'])}), judged by "
-        f"{escape(str(moment.get(figures['as_of'], figures['as_of'])))}{later}. "
-        f"Policy <code>{policy['digest'][:12]}</code>, registry <code>{policy['registry'][:12]}</code>.</p>"
+        f'<p class="about">For {escape(purposes)} as {_text(figures["agent"])}, under the policy '
+        f"<b>{_text(policy['name'])}</b> ({_text(policy['title'])}), judged by {_text(moment)}.{later}</p>"
     )
 
 
-def _head_figures(rows: Figures, origins: Figures) -> str:
-    judged = rows["judged"] or 1
-    cells = [
-        (f"{rows['judged']:,}", "rows judged"),
-        (f"{rows['kept']:,}", f"may be used ({_percent(rows['kept'], judged)})"),
-        (
-            f"{judged and rows['judged'] - rows['kept']:,}",
-            f"held back ({_percent(rows['judged'] - rows['kept'], judged)})",
-        ),
-        (f"{origins['known']:,} of {origins['all']:,}", "origins known to the store"),
-    ]
-    if rows["bytes"]:
-        cells.append((_size(rows["kept_bytes"]), f"of {_size(rows['bytes'])} kept"))
-    if rows["tokens"]:
-        cells.append((f"{rows['kept_tokens']:,}", f"of {rows['tokens']:,} tokens kept"))
-    return f'<div class="figures">{"".join(f"<div><b>{big}</b>{small}</div>" for big, small in cells)}</div>'
-
-
-def _stacked(rows: Figures) -> str:
-    """One bar: what became of all rows."""
-    unknown = rows["unknown"] + rows["malformed"]
+def _whole(rows: Figures) -> str:
+    """What became of all rows: one bar, and what its colours are."""
+    unknown = rows["judged"] - rows["kept"] - rows["review"] - rows["refused"]
     parts = [
-        ("may be used", rows["kept"], "permit"),
-        ("held back for review", rows["review"], "review"),
-        ("denied", rows["denied"], "deny"),
+        ("may be used", rows["kept"], "kept"),
+        ("a person has to decide", rows["review"], "review"),
+        ("reserved, or refused for what could not be read", rows["refused"], "denied"),
+        ("of origins or URLs that nothing is known about", max(0, unknown), "unknown"),
     ]
-    total = sum(count for _, count, _ in parts) or 1
-    at, bars, labels = 0.0, [], []
-    for name, count, kind in parts:
-        width = _WIDTH * count / total
-        bars.append(f'<rect x="{at:.1f}" width="{width:.1f}" height="26" fill="{_COLOURS[kind]}"/>')
+    legend = "".join(
+        f"<li>{_key(kind)}<b>{count:,}</b> {name} <span>{percent(count, rows['judged'])}</span></li>"
+        for name, count, kind in parts
+        if count
+    )
+    sizes = ""
+    if rows["bytes"]:
+        sizes += f"<li><b>{_size(rows['kept_bytes'])}</b> of {_size(rows['bytes'])} kept</li>"
+    if rows["tokens"]:
+        share = percent(rows["kept_tokens"], rows["tokens"])
+        sizes += f"<li><b>{rows['kept_tokens']:,}</b> of {rows['tokens']:,} tokens kept <span>{share}</span></li>"
+    said = "; ".join(f"{count:,} {name}" for name, count, _ in parts if count)
+    bar = _bar([(count, kind) for _, count, kind in parts], rows["judged"], said)
+    return f'<div class="whole">{bar}<ul class="legend">{legend}{sizes}</ul></div>'
+
+
+def _key(kind: str) -> str:
+    square = f'<rect class="{kind}" width="10" height="10"/>'
+    return f'<svg class="key" viewBox="0 0 10 10" aria-hidden="true">{square}</svg>'
+
+
+def _bar(parts: Iterable[tuple[int, str]], most: int, said: str) -> str:
+    """A bar of stretches, on a scale on which `most` is the whole width."""
+    at, drawn = 0.0, []
+    for count, kind in parts:
+        width = 100 * count / most if most else 0.0
+        # What is there can be seen, however little it is.
+        width = max(width, 0.4) if count else 0.0
+        drawn.append(f'<rect class="{kind}" x="{at:.2f}" width="{width:.2f}" height="10"/>' if width else "")
         at += width
-        labels.append((f"{name} {_percent(count, total)}", kind))
-    places = (
-        f'<rect x="{20 + 225 * number}" y="36" width="10" height="10" fill="{_COLOURS[kind]}"/>'
-        f'<text x="{36 + 225 * number}" y="45">{escape(text)}</text>'
-        for number, (text, kind) in enumerate(labels)
-    )
-    note = f'<p class="note">{unknown:,} of these rows have no known origin; the policy alone decided on them.</p>'
     return (
-        f'<svg viewBox="0 0 {_WIDTH} 52" role="img" aria-label="What became of all rows">{"".join(bars)}'
-        f"{''.join(places)}</svg>{note if unknown else ''}"
+        f'<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f"{''.join(drawn)}</svg>"
     )
 
 
-def _bars(rows: Sequence[tuple[str, int, str]]) -> str:
-    """A bar for each name, as wide as its count."""
-    if not rows:
+def _next_steps(advice: Sequence[Figures]) -> str:
+    steps = "".join(
+        f"<li>{_text(one['text'], 600)}{_command(one['command'])}</li>" for one in advice
+    )  # fmt: skip
+    return f'<section class="next"><h2>What to do next</h2><ol>{steps}</ol></section>'
+
+
+def _command(command: str) -> str:
+    return f"<pre><code>{escape(command)}</code></pre>" if command else ""
+
+
+def _reasons(figures: Figures) -> str:
+    held = [one for one in figures["reasons"] if one["effect"] != "permit"]
+    if not held:
+        return "<h2>Why rows are held back</h2><p>No row is.</p>"
+    most = max(one["rows"] for one in held)
+    body = []
+    for one in held[:25]:
+        kind = "review" if one["effect"] == "review" else "unknown" if _is_unknown(one["reason"]) else "denied"
+        name = f"<code>{_text(one['reason'])}</code><small>{escape(explained(one['reason']))}</small>"
+        body.append((name, _bar([(one["rows"], kind)], most, f"{one['rows']:,} rows"), one))
+    more = f'<p class="note">and {len(held) - 25:,} more reasons; see report.json.</p>' if len(held) > 25 else ""
+    return f"<h2>Why rows are held back</h2>{_plot('Reason', body, figures['rows'], ofwhat='held')}{more}"
+
+
+def _is_unknown(reason: str) -> bool:
+    return reason.startswith(("origin.unknown", "url."))
+
+
+def _protocols(figures: Figures) -> str:
+    found = figures["protocols"]
+    if not found:
         return ""
-    most = max(count for _, count, _ in rows) or 1
-    height = 24
-    drawn = []
-    for number, (name, count, kind) in enumerate(rows):
-        y = number * height
-        width = max(1.0, 300 * count / most)
-        label = name if len(name) <= 44 else name[:43] + "…"
-        drawn.append(
-            f'<text x="270" y="{y + 16}" text-anchor="end">{escape(label)}</text>'
-            f'<rect x="280" y="{y + 4}" width="{width:.1f}" height="16" fill="{_COLOURS[kind]}"/>'
-            f'<text x="{288 + width:.1f}" y="{y + 16}">{count:,}</text>'
-        )
-    return f'<svg viewBox="0 0 {_WIDTH} {height * len(rows) + 4}" role="img">{"".join(drawn)}</svg>'
-
-
-def _next_steps(advice: Sequence[str]) -> str:
-    if not advice:
-        return ""
-    return f'<h2>What to do next</h2><ol class="next">{"".join(f"<li>{escape(one)}</li>" for one in advice)}</ol>'
-
-
-def _reasons(reasons: Sequence[Figures], rows: Figures) -> str:
-    held = [one for one in reasons if one["effect"] != "permit"]
-    plot = _bars([(one["reason"], one["rows"], one["effect"]) for one in held[:12]])
+    most = max(one["rows"] for one in found)
     body = [
-        (
-            one["reason"],
-            one["protocol"],
-            one["effect"],
-            one["rows"],
-            _percent(one["rows"], rows["judged"]),
-            _size(one["bytes"]),
-            one["tokens"],
-        )
-        for one in reasons[:40]
+        (f"<code>{_text(one['protocol'])}</code>", _bar([(one["rows"], "denied")], most, f"{one['rows']:,} rows"), one)
+        for one in found
     ]
-    head = ("Reason", "Protocol", "Effect", "Rows", "Share", "Bytes", "Tokens")
-    return f"<h2>Why rows are held back</h2>{plot}{_table(head, body)}"
+    return f"<h2>Which protocols reserved</h2>{_plot('Protocol', body, figures['rows'], ofwhat='held')}"
 
 
-def _protocols(protocols: Sequence[Figures]) -> str:
-    if not protocols:
-        return ""
-    body = [(one["protocol"], one["rows"], _size(one["bytes"]), one["tokens"]) for one in protocols]
-    return f"<h2>Which protocols reserved</h2>{_table(('Protocol', 'Rows held back', 'Bytes', 'Tokens'), body)}"
+def _plot(title: str, body: Sequence[tuple[str, str, Figures]], rows: Figures, *, ofwhat: str) -> str:
+    """Names, bars and numbers; bytes and tokens where the dataset told them."""
+    heads = [title, "", "Rows", "Share"]
+    if ofwhat == "kept":
+        heads = [title, "", "Rows", "Kept"]
+    heads += ["Bytes kept" if ofwhat == "kept" else "Bytes"] if rows["bytes"] else []
+    heads += ["Tokens kept" if ofwhat == "kept" else "Tokens"] if rows["tokens"] else []
+    lines = []
+    for name, bar, one in body:
+        share = percent(one["kept"], one["rows"]) if ofwhat == "kept" else percent(one["rows"], rows["judged"])
+        cells = [f"{one['rows']:,}", share]
+        lost = 0 if ofwhat == "kept" else 1
+        cells += [_size(one["kept_bytes"] if not lost else one["bytes"])] if rows["bytes"] else []
+        cells += [f"{one['kept_tokens'] if not lost else one['tokens']:,}"] if rows["tokens"] else []
+        numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
+        lines.append(f'<tr><th scope="row">{name}</th><td class="plot">{bar}</td>{numbers}</tr>')
+    titles = "".join(f'<th scope="col"{" class=n" if at > 1 else ""}>{head}</th>' for at, head in enumerate(heads))
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _purposes(purposes: Sequence[Figures]) -> str:
-    body = [
-        (
-            one["purpose"],
-            *(one["effects"][name] for name in ("permit", "review", "deny")),
-            *(one["states"][name] for name in ("reserved", "permitted", "unspecified")),
-        )
-        for one in purposes
-    ]
-    head = ("Purpose", "May be used", "Review", "Denied", "Reserved", "Permitted", "Nothing said")
-    return f"<h2>By purpose</h2>{_table(head, body)}"
+def _purposes(purposes: Sequence[Figures], rows: Figures) -> str:
+    body = []
+    for one in purposes:
+        effects, states = one["effects"], one["states"]
+        said = f"{effects['permit']:,} may be used, {effects['review']:,} in review, {effects['deny']:,} denied"
+        unknown = one["denied_unknown"]
+        parts = [(effects["permit"], "kept"), (effects["review"], "review")]
+        parts += [(effects["deny"] - unknown, "denied"), (unknown, "unknown")]
+        numbers = (effects["permit"], effects["review"], effects["deny"], states["reserved"], states["permitted"])
+        body.append((f"<code>{_text(one['purpose'])}</code>", _bar(parts, rows["judged"], said), *numbers))
+    heads = ("Purpose", "", "May be used", "Review", "Denied", "Said: reserved", "Said: permitted")
+    return f"<h2>By purpose</h2>{_table(heads, body)}"
 
 
-def _time(time: Figures, as_of: str) -> str:
-    if as_of == "now":
+def _time(figures: Figures) -> str:
+    time = figures["time"]
+    earliest, latest = str(time["earliest_signal"] or "")[:10], str(time["latest_signal"] or "")[:10]
+    if figures["as_of"] == "now":
+        seen = f"captured from {earliest} to {latest}" if earliest else "of which there is none"
         return (
-            '<h2>Over time</h2><p class="note">Rows were judged by the newest states, captured from '
-            f"{escape(str(time['earliest_signal'])[:10])} to {escape(str(time['latest_signal'])[:10])}. "
-            "With <code>--as-of crawl</code> this section shows what was reserved then, since, or no longer.</p>"
+            f'<h2>Over time</h2><p class="note">Rows were judged by the newest states, {seen}. With '
+            "<code>--as-of crawl</code> or a date this section shows what was reserved then, since, or no longer.</p>"
         )
     kinds = [
-        ("reserved then and now", time["reserved_then_and_now"], "deny"),
+        ("reserved then, and still", time["reserved_then_and_now"], "denied"),
         ("open then, reserved since", time["reserved_since"], "review"),
-        ("reserved then, open since", time["opened_since"], "unknown"),
-        ("open then and now", time["open_then_and_now"], "permit"),
+        ("reserved then, opened since", time["opened_since"], "kept"),
+        ("open then, and still", time["open_then_and_now"], "kept"),
+        ("unknown then: no capture is near enough", time["unknown_then"], "unknown"),
     ]
-    gap = time["median_gap_days"]
+    most = max(count for _, count, _ in kinds) or 1
+    body = [
+        (name, _bar([(count, kind)], most, f"{count:,} rows"), count, percent(count, figures["rows"]["judged"]))
+        for name, count, kind in kinds
+    ]
+    return f"<h2>Then, since, and now</h2>{_table(('State of the origin', '', 'Rows', 'Share'), body)}{_gaps(figures)}"
+
+
+def _gaps(figures: Figures) -> str:
+    """How far captures lie from the dates that they speak for."""
+    time, spans = figures["time"], figures["time"]["gaps"]
+    most = max((one["rows"] for one in spans), default=0)
+    if figures["as_of"] != "crawl" or not most:
+        return ""
+    body = [
+        (
+            f"{one['from']} to {one['to']}" if one["to"] is not None else f"{one['from']} and more",
+            _bar([(one["rows"], "plain")], most, f"{one['rows']:,} rows"),
+            one["rows"],
+        )
+        for one in spans
+    ]
     note = (
-        f'<p class="note">Signals were captured {gap or 0} days from the row\'s date in the median, '
-        f"{time['longest_gap_days'] or 0} at most; for {time['unknown_then']:,} rows no capture was near enough.</p>"
+        '<p class="note">Days between a row and the capture that it was judged by: '
+        f"{time['median_gap_days'] or 0:,} in "
+        f"the median, {time['longest_gap_days'] or 0:,} at most. The policy looks no further than "
+        f"{figures['policy']['nearest_capture_days']:,} (<code>nearest_capture_days</code>).</p>"
     )
-    return f"<h2>Over time</h2>{_bars(kinds)}{note}"
+    return f"{note}{_table(('Days', '', 'Rows'), body)}"
 
 
 def _own_token(own: Figures, rows: Figures) -> str:
+    """Our own token beside any AI crawler: what is kept is one question, who else is refused is another."""
     body = [
-        ("Denied by rules that name our token", own["denied_by_name"]),
-        ("Denied by rules for everybody", own["denied_with_everyone"]),
-        ("On sites that refuse any AI crawler there", own["any_ai_crawler_refused"]),
-        ("Kept although another AI crawler is refused", own["kept_though_another_is_refused"]),
+        (
+            "no AI crawler is refused there",
+            own["kept_and_nobody_is_refused"],
+            own["held_back_though_nobody_is_refused"],
+        ),
+        (
+            "some AI crawler is refused there",
+            own["kept_though_another_is_refused"],
+            own["held_back_and_another_is_refused"],
+        ),
     ]
-    shown = [(name, count, _percent(count, rows["judged"])) for name, count in body]
-    return f"<h2>Whom the rules name</h2>{_table(('Rows', 'Count', 'Share'), shown)}"
+    note = (
+        f'<p class="note">Of the rows that are refused, {own["denied_by_name"]:,} are by rules that name our token and '
+        f"{own['denied_with_everyone']:,} by rules for everybody. {own['any_ai_crawler_refused']:,} rows "
+        f"({percent(own['any_ai_crawler_refused'], rows['judged'])}) are where any AI crawler is refused, whoever it "
+        "is.</p>"
+    )
+    heads = ("Rows of known origins", "Kept for us", "Held back from us")
+    return f"<h2>Our token, and any AI crawler</h2>{note}{_table(heads, body)}"
 
 
-def _what_if(variants: Sequence[Figures], rows: Figures) -> str:
+def _what_if(figures: Figures) -> str:
+    variants, rows = figures["what_if"], figures["rows"]
     if not variants:
         return ""
-    body = [("as decided", rows["kept"], 0, 0)]
-    body += [(one["name"], one["kept"], one["lost"], one["gained"]) for one in variants]
-    return f"<h2>What other choices would change</h2>{_table(('Choice', 'Kept', 'Lost', 'Gained'), body)}"
+    decided = {"name": f"{figures['policy']['name']} (as decided)", "lost": 0, "gained": 0, **rows}
+    body = []
+    for one in (decided, *variants):
+        bar = _bar([(one["kept"], "kept")], rows["judged"], f"{one['kept']:,} rows kept")
+        cells: tuple[object, ...] = (one["kept"], _change(-one["lost"]), _change(one["gained"]), one["review"])
+        cells += (_size(one["kept_bytes"]),) if rows["bytes"] else ()
+        cells += (one["kept_tokens"],) if rows["tokens"] else ()
+        body.append((_text(one["name"]), bar, *cells))
+    heads = ["Choice", "", "Rows kept", "Lost", "Gained", "In review"]
+    heads += ["Bytes kept"] if rows["bytes"] else []
+    heads += ["Tokens kept"] if rows["tokens"] else []
+    return f"<h2>What other choices would change</h2>{_table(heads, body)}"
 
 
-def _domains(domains: Sequence[Figures]) -> str:
-    body = [
-        (one["domain"], one["rows"], _percent(one["kept"], one["rows"]), _size(one["bytes"]), _size(one["kept_bytes"]))
-        for one in domains[:25]
-    ]
-    return f"<h2>Largest domains</h2>{_table(('Domain', 'Rows', 'Kept', 'Bytes', 'Bytes kept'), body)}"
+def _change(count: int) -> str:
+    return f"{count:+,}".replace("-", "−") if count else "0"
 
 
-def _groups(title: str, name: str, groups: Sequence[Figures]) -> str:
+def _groups(title: str, name: str, groups: Sequence[Figures], rows: Figures, note: str) -> str:
+    """Kept, in review, refused and unknown, by something that rows have."""
     if not groups:
         return ""
-    body = [
-        (one[name], one["rows"], _percent(one["kept"], one["rows"]), _size(one["bytes"]), one["tokens"])
-        for one in groups
-    ]
-    return f"<h2>{title}</h2>{_table((title, 'Rows', 'Kept', 'Bytes', 'Tokens'), body)}"
+    most = max(one["rows"] for one in groups)
+    by = "tokens" if rows["tokens"] else "bytes" if rows["bytes"] else "rows"
+    body = []
+    for one in groups:
+        denied = one["rows"] - one["kept"] - one["review"] - one["unknown"]
+        parts = [
+            (one["kept"], "kept"), (one["review"], "review"), (max(0, denied), "denied"), (one["unknown"], "unknown")
+        ]  # fmt: skip
+        said = f"{one['kept']:,} kept, {one['review']:,} in review, {denied:,} denied, {one['unknown']:,} unknown"
+        body.append((_text(one[name]), _bar(parts, most, said), one))
+    title = f"{title} {by}" if name == "domain" else title
+    about = f'<p class="note">{note}</p>' if note else ""
+    return f"<h2>{title}</h2>{about}{_plot(name.replace('name', 'domain').capitalize(), body, rows, ofwhat='kept')}"
 
 
-def _unknown(origins: Sequence[Figures]) -> str:
+def _unknown(figures: Figures) -> str:
+    origins = figures["unknown_origins"]
     if not origins:
         return ""
-    body = [(one["origin"], one["rows"]) for one in origins[:15]]
-    return f"<h2>Unknown origins with the most rows</h2>{_table(('Origin', 'Rows'), body)}"
+    most = origins[0]["rows"]
+    body = [
+        (_text(one["origin"]), _bar([(one["rows"], "unknown")], most, f"{one['rows']:,} rows"), one["rows"])
+        for one in origins[:15]
+    ]
+    steps = "".join(
+        f"<li>the first {one['origins']:,}: {one['rows']:,} rows "
+        f"({percent(one['rows'], figures['rows']['unknown'])} of the unknown)</li>"
+        for one in figures["unknown_settled"]
+    )
+    worth = f"<p>What harvesting settles, those with the most rows first:</p><ul>{steps}</ul>" if steps else ""
+    note = (
+        f'<p class="note">All {figures["unknown_origin_count"]:,} of them are in <code>unknown-origins.txt</code> '
+        "beside this page, ready for <code>optout harvest</code>.</p>"
+    )
+    return f"<h2>Origins that nothing is known about</h2>{note}{worth}{_table(('Origin', '', 'Rows'), body)}"
 
 
 def _files(files: Sequence[Figures]) -> str:
+    """The files, those with something wrong first."""
+    ordered = sorted(files, key=lambda one: (one["unreadable"] is None, one["faults"] == 0))
     body = [
-        (one["file"], one["rows"], one["kept"], one["unreadable"] or f"{one['faults']:,} faults" * (one["faults"] > 0))
-        for one in files[:200]
-    ]
-    more = f'<p class="note">and {len(files) - 200:,} more files; see report.json.</p>' if len(files) > 200 else ""
-    return f"<h2>Files</h2>{_table(('File', 'Rows', 'Kept', ''), body)}{more}"
+        (
+            _text(one["file"]), one["rows"], one["kept"],
+            _text(one["unreadable"], 300) if one["unreadable"] else _faulty(one["faults"]),
+        )
+        for one in ordered[:_FILES]
+    ]  # fmt: skip
+    more = (
+        f'<p class="note">and {len(files) - _FILES:,} more files; see report.json.</p>' if len(files) > _FILES else ""
+    )
+    return f"<h2>Files</h2>{_table(('File', 'Rows', 'Kept', 'What was wrong'), body)}{more}"
+
+
+def _faulty(count: int) -> str:
+    return f"{count:,} place{'' if count == 1 else 's'} could not be read" if count else ""
 
 
 def _faults(faults: Sequence[Figures]) -> str:
     if not faults:
         return ""
-    body = [(one["file"], one["place"], one["what"]) for one in faults[:50]]
-    return f"<h2>What could not be read</h2>{_table(('File', 'Place', 'Fault'), body)}"
+    body = [(_text(one["file"]), _text(one["place"]), _text(one["what"], 300)) for one in faults[:_FAULTS]]
+    more = f'<p class="note">The first {_FAULTS}; report.json has more.</p>' if len(faults) > _FAULTS else ""
+    return f"<h2>What could not be read</h2>{more}{_table(('File', 'Place', 'Fault'), body)}"
 
 
-def _table(head: Iterable[str], body: Sequence[tuple[object, ...]]) -> str:
-    columns = list(zip(*body, strict=True))
-    numeric = [all(isinstance(cell, int) or str(cell).endswith((" %", "B")) for cell in column) for column in columns]
-    kinds = [' class="n"' if number else "" for number in numeric] or [""] * 9
-    titles = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(head, kinds, strict=False))
-    lines = "".join(
-        f"<tr>{''.join(f'<td{kind}>{_cell(cell)}</td>' for cell, kind in zip(line, kinds, strict=False))}</tr>"
-        for line in body
+def _repeat(figures: Figures) -> str:
+    policy = figures["policy"]
+    return (
+        '<h2>How to check this</h2><p class="note">The folder <code>evidence/</code> holds a signed log with the hash '
+        "of every file that was read and written here, of the policy "
+        f"(<code>{escape(policy['digest'][:16])}</code>), of the registry of protocols "
+        f"(<code>{escape(policy['registry'][:16])}</code>) and of the states of origins that were used. This judges "
+        f"every row again:</p>{_command('optout evidence verify OUT --store STORE')}"
     )
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _table(heads: Sequence[str], body: Sequence[tuple[object, ...]]) -> str:
+    """A table of cells that are HTML already; a column of numbers stands to the right."""
+    columns = list(zip(*body, strict=True))
+    numeric = [all(isinstance(cell, int) or _is_number(cell) for cell in column) for column in columns]
+    kinds = [
+        ' class="n"' if number else ' class="plot"' if not head else ""
+        for head, number in zip(heads, numeric, strict=True)
+    ]
+    titles = "".join(f'<th scope="col"{kind}>{escape(head)}</th>' for head, kind in zip(heads, kinds, strict=True))
+    lines = []
+    for first, *rest in body:
+        cells = "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+        lines.append(f'<tr><th scope="row">{_cell(first)}</th>{cells}</tr>')
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, str) and cell[:1] in "0123456789+−<>" and cell[-1:] in "0123456789B%"
 
 
 def _cell(value: object) -> str:
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 9999
-        else escape(str(value))
-    )
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
+def _text(value: object, longest: int = LONGEST) -> str:
+    """A stranger's text: whole characters that can be seen, apart from what stands around it, and not too long."""
+    text = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(value))
+    if len(text) > longest:
+        half = longest // 2 - 1
+        text = f"{text[:half]} … {text[-half:]}"
+    return f"<bdi>{escape(text)}</bdi>"
 
 
 def _size(count: int) -> str:

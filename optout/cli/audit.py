@@ -277,22 +277,45 @@ def _engine(name: str) -> Any:  # noqa: ANN401 - a module's function
 
 def _complain(manifest: Manifest) -> None:
     if manifest.unreadable:
-        print(f"optout audit: {manifest.unreadable}", file=sys.stderr)
+        print(f"optout audit: {_plain(manifest.unreadable)}", file=sys.stderr)
     elif manifest.faults:
         first = manifest.listed[0]
         more = f" and {manifest.faults - 1} more" if manifest.faults > 1 else ""
-        print(f"optout audit: {manifest.file}: {first['place']}: {first['what']}{more}", file=sys.stderr)
+        said = _plain(f"{manifest.file}: {first['place']}: {first['what']}")
+        print(f"optout audit: {said}{more}", file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+
+
+_SHOWN = 8
+"""How many reasons the summary shows."""
 
 
 def _summarise(report: dict[str, Any], directory: Location) -> None:
-    rows = report["rows"]
-    console = options.console()
-    console.print(f"{rows['judged']:,} rows judged, {rows['kept']:,} kept, {rows['unknown']:,} of unknown origins")
-    for reason in report["reasons"][:8]:
-        console.print(f"  {reason['rows']:>12,}  {reason['effect']:<7} {reason['reason']}", markup=False)
-    for advice in report["advice"]:
-        console.print(f"- {advice}", markup=False)
-    console.print(f"see {directory / 'report.html'}", markup=False, soft_wrap=True)
+    """The answer, why, and what to do next."""
+    from optout.audit.advice import percent
+    from optout.audit.report_words import explained
+
+    rows, console = report["rows"], options.console()
+    share = percent(rows["kept"], rows["judged"])
+    console.print(f"{rows['kept']:,} of {rows['judged']:,} rows may be used ({share})", markup=False, highlight=False)
+    for reason in report["reasons"][:_SHOWN]:
+        line = f"{reason['rows']:>14,}  {reason['effect']:<6}  {_plain(reason['reason'])}"
+        words = explained(reason["reason"])
+        console.print(f"{line}: {words}" if words else line, markup=False, highlight=False, soft_wrap=True)
+    more = len(report["reasons"]) - _SHOWN
+    if more > 0:
+        console.print(f"{'':14}  and {more} more reasons", markup=False, highlight=False)
+    console.print("\nWhat to do next:", markup=False)
+    for number, step in enumerate(report["advice"], 1):
+        console.print(f"{number:>2}. {_plain(step['text'])}", markup=False, highlight=False)
+        if step["command"]:
+            command = step["command"].replace("OUT", str(directory))
+            console.print(f"    {command}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\nsee {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _size(item: Input) -> int:
