@@ -206,7 +206,7 @@ def _check_head(step: Step, path: Path, name: str) -> None:
     if len(data) < size:
         step.fault(name, f"byte {len(data)}", f"{size} bytes were acknowledged")
     elif sha256(data).hexdigest() != expected:
-        step.fault(name, "", "the file does not have the hash of its head")
+        step.fault(name, f"bytes 0 to {size - 1}", "the file does not have the hash of its head")
 
 
 def _hold_lists(evidence: Evidence, step: Step, wanted: set[str]) -> None:
