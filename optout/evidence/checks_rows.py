@@ -49,7 +49,7 @@ def segments(evidence: Evidence, step: Step) -> None:
 
 def journals(evidence: Evidence, step: Step) -> None:
     """Each journal is whole, continues the last segment of its node, and is as long as its head says."""
-    if evidence.reader is None:
+    if evidence.reader is None and evidence.layout.checkpoint.exists():
         step.gap("the log cannot be read, so nobody can tell where its segments end")
         return
     ends = _ends(evidence)
