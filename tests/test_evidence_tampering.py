@@ -38,4 +38,5 @@ def test_random_changes_are_seen_and_named(sample: Sample) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_ten_thousand_random_changes_are_seen_and_named(tmp_path: Path, seed: int) -> None:
-    tamper(Sample(tmp_path), 1000, seed=seed + 100)
+    made = tamper(Sample(tmp_path), 1000, seed=seed + 100)
+    assert made.keys() >= {kind.__name__ for kind, _ in KINDS}

@@ -27,6 +27,7 @@ def add_parsers(actions: _SubParsersAction[Any]) -> None:
     _add_checkpoint(actions)
     _add_redact(actions)
     _add_purge(actions)
+    _add_gap(actions)
     _add_keygen(actions)
     _add_rotate(actions)
     _add_witness(actions)
@@ -106,6 +107,15 @@ def _add_collect(actions: _SubParsersAction[Any]) -> None:
     parser.set_defaults(run=run_collect)
 
 
+def _add_gap(actions: _SubParsersAction[Any]) -> None:
+    parser = actions.add_parser("gap", help="declare acknowledged rows as lost, so that the log can go on")
+    _add_directory(parser)
+    parser.add_argument("--node", required=True, metavar="NAME", help="whose journal is damaged")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="what happened, for everybody to read")
+    options.add_output(parser)
+    parser.set_defaults(run=run_gap)
+
+
 def _add_directory(parser: ArgumentParser) -> None:
     parser.add_argument(
         "directory", type=Path, metavar="DIR", help="an evidence directory, or a crawl's that holds one"
@@ -172,6 +182,18 @@ def run_purge(arguments: Namespace) -> int:
         retention=timedelta(days=arguments.older_than),
     )  # fmt: skip
     _answer(arguments, {"purged": gone}, "\n".join(gone) or "nothing is old enough")
+    return DONE
+
+
+def run_gap(arguments: Namespace) -> int:
+    """Declare a loss, and say how large it is."""
+    from optout.evidence import loss
+
+    place = _find(arguments)
+    lost = loss.declare(
+        place, _store(place), _origin(place), arguments.node, reason=arguments.reason, now=datetime.now(UTC)
+    )
+    _answer(arguments, {"lost": lost}, f"{lost} rows of {arguments.node} are declared lost")
     return DONE
 
 

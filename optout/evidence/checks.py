@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optout.evidence.entries import ROTATION
 from optout.evidence.keystore import KeyStore
 from optout.evidence.note import parse_verifier
+from optout.evidence.tlog import TILE_WIDTH, bundle_path
 from optout.evidence.warc import ArchiveReader
 from optout.model import Exchange
 
@@ -69,7 +70,9 @@ class Evidence:
         entries: the log's entries, by index.
         lists: the lists of exchanges that rows name, with where they do.
         records: the records that rows name by themselves, with where they do.
+        waiting: entries that the log has not taken up yet, in the order in which it will.
         sound: whether every file can be opened without harm.
+        unread: whether there are rows that could not be read.
     """
 
     layout: Layout
@@ -88,7 +91,9 @@ class Evidence:
     entries: list[dict[str, Any]] = field(default_factory=list)
     lists: dict[str, Named] = field(default_factory=dict)
     records: dict[str, Named] = field(default_factory=dict)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
     sound: bool = True
+    unread: bool = False
     _archived: ArchiveReader | None = None
 
     @property
@@ -118,6 +123,13 @@ class Evidence:
     def all_log_keys(self) -> list[VerifierKey]:
         """The keys that the log ever named as its own, retired ones too."""
         return [parse_verifier(text) for _, entry in self.of_type(ROTATION) for text in [*entry["old"], *entry["new"]]]
+
+    def bundle_of(self, index: int) -> str:
+        """The file that an entry of the log stands in."""
+        size = self.opened.checkpoint.size if self.opened else 0
+        bundle = index // TILE_WIDTH
+        names = (bundle_path(bundle, max(1, min(TILE_WIDTH, size - bundle * TILE_WIDTH))), bundle_path(bundle))
+        return next((name for name in names if (self.layout.directory / name).exists()), names[0])
 
     def name(self, path: Path) -> str:
         """A file as the report names it."""

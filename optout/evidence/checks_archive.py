@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
 from optout.evidence.checks_rows import note_names, rows_of
-from optout.evidence.entries import ARCHIVE, ERASURE
+from optout.evidence.entries import ARCHIVE, ERASURE, GAP, SEGMENT
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
 from optout.evidence.rows import microseconds
 from optout.evidence.warc import ArchiveReader, Broken, Located
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from optout.evidence.checks import Evidence
@@ -29,7 +30,8 @@ _CLOCKS = 300 * 1_000_000
 
 def records(evidence: Evidence, step: Step) -> None:
     """Archive files have the hashes that were logged, and every record the digests and identifier it states."""
-    logged = {entry["name"]: entry for _, entry in evidence.of_type(ARCHIVE)}
+    waiting = [entry for entry in evidence.waiting if entry["v"] == ARCHIVE]
+    logged = {entry["name"]: entry for entry in [*waiting, *(entry for _, entry in evidence.of_type(ARCHIVE))]}
     directory = evidence.archive
     present = {path.name: path for path in warc.archive_files(directory)} if directory else {}
     for name in sorted((set(logged) | _indexed(directory)) - set(present)):
@@ -37,13 +39,20 @@ def records(evidence: Evidence, step: Step) -> None:
     if directory is not None and not directory.exists() and logged:
         step.fault("evidence.json", "", f"the archive that it names is not here: {directory}")
     erasures = [entry for _, entry in evidence.of_type(ERASURE)]
+    writers = {entry["node"] for _, entry in evidence.of_type(SEGMENT)} | {path.stem for path in _heads(evidence)}
     for name, path in present.items():
         digest = None
+        if name not in logged and name[:-15] in writers and warc.index_path(path).exists():
+            step.gap(f"signals/{name}: it is sealed, and the log has not taken it down yet")
         if name in logged:
             digest, fits = after(logged[name]["sha256"], erasures, name)
             if not fits:
                 step.fault(f"signals/{name}", "", "an erasure was logged of another file than this")
         _check_file(step, path, digest, evidence.archived)
+
+
+def _heads(evidence: Evidence) -> Iterator[Path]:
+    return evidence.layout.directory.glob("*.head")
 
 
 def reconciliation(evidence: Evidence, step: Step) -> None:
@@ -65,7 +74,9 @@ def reconciliation(evidence: Evidence, step: Step) -> None:
             step.note(f"{named.file} {named.place}: the page that the row rests on was erased with its URL")
         elif record not in evidence.archived:
             step.fault(named.file, named.place, f"the record {record} that the row names is not archived")
-    _hold_archive(step, directory, wanted)
+    if evidence.unread:
+        step.gap("some rows cannot be read, so nobody can tell which exchanges they rest on")
+    _hold_archive(evidence, step, directory, wanted)
 
 
 def replay(evidence: Evidence, step: Step) -> None:
@@ -116,8 +127,11 @@ class _Replay:
 
 
 def _indexed(directory: Path | None) -> set[str]:
-    """The names of the files that indexes are about."""
-    return {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")} if directory else set()
+    """The names of the files that indexes and heads are about."""
+    if directory is None:
+        return set()
+    heads = {path.name.removesuffix(".head") for path in directory.glob("*.warc.gz.head")}
+    return heads | {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")}
 
 
 def _check_file(step: Step, path: Path, logged: str | None, reader: ArchiveReader) -> None:
@@ -126,7 +140,8 @@ def _check_file(step: Step, path: Path, logged: str | None, reader: ArchiveReade
     lines = _check_records(step, path, name, reader)
     if logged is not None:
         if _file_hash(path) != logged and step.fault_count == before:
-            step.fault(name, "", "the file does not have the hash that was logged")
+            size = path.stat().st_size
+            step.fault(name, f"bytes 0 to {size - 1}", "the file does not have the hash that was logged")
         if not warc.index_path(path).exists():
             step.fault(f"signals/{warc.index_path(path).name}", "", "the index is missing")
     elif not warc.index_path(path).exists():
@@ -191,7 +206,7 @@ def _check_head(step: Step, path: Path, name: str) -> None:
     if len(data) < size:
         step.fault(name, f"byte {len(data)}", f"{size} bytes were acknowledged")
     elif sha256(data).hexdigest() != expected:
-        step.fault(name, "", "the file does not have the hash of its head")
+        step.fault(name, f"bytes 0 to {size - 1}", "the file does not have the hash of its head")
 
 
 def _hold_lists(evidence: Evidence, step: Step, wanted: set[str]) -> None:
@@ -207,10 +222,14 @@ def _hold_lists(evidence: Evidence, step: Step, wanted: set[str]) -> None:
                 step.fault(named.file, named.place, f"the record {item['rec']} that the row rests on is not archived")
 
 
-def _hold_archive(step: Step, directory: Path, wanted: set[str]) -> None:
-    """Every archived exchange is one on which a row rests, save in files whose writer died before it came to decide."""
+def _hold_archive(evidence: Evidence, step: Step, directory: Path, wanted: set[str]) -> None:
+    """Every archived exchange is one on which a row rests.
+
+    Save in files whose writer died before it came to decide, or of whose rows some were declared lost.
+    """
+    lossy = {entry["node"] for _, entry in evidence.of_type(GAP)}
     for path in warc.archive_files(directory):
-        unclean = warc.unclean_path(path).exists() or not warc.index_path(path).exists()
+        unclean = warc.unclean_path(path).exists() or not warc.index_path(path).exists() or path.name[:-15] in lossy
         left = 0
         for found in warc.iterate(path):
             if isinstance(found, Broken):
@@ -219,11 +238,15 @@ def _hold_archive(step: Step, directory: Path, wanted: set[str]) -> None:
             if record.kind == "request" or is_list(record) or record.identifier in wanted:
                 continue
             left += 1
+            if evidence.unread:
+                continue
             if not unclean:
                 place = f"byte {found.offset}, record {record.identifier}"
                 step.fault(f"signals/{path.name}", place, "no decision rests on this exchange")
         if left and unclean:
-            step.note(f"signals/{path.name}: {left} exchanges without a decision; its writer died or is still at work")
+            step.note(
+                f"signals/{path.name}: {left} exchanges without a decision; its writer died, lost rows, or is at work"
+            )
 
 
 def _file_hash(path: Path) -> str:

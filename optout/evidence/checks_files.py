@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from optout.errors import EvidenceError
 from optout.evidence import layout, trust
 from optout.evidence.entries import DOCUMENT, SEGMENT
-from optout.evidence.publisher import pending
+from optout.evidence.publisher import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ _KINDS = tuple(
         ("checkpoints/[0-9]{1,18}", 64 * _KIB), (r"timestamps/[0-9]{1,18}\.[0-9]{1,9}\.tsr", _MIB),
         (rf"tile/([0-9]|[1-5][0-9]|6[0-3])/{_TILE}", 8 * _KIB), (f"tile/entries/{_TILE}", 17 * _MIB),
         ("documents/[0-9a-f]{64}", 64 * _MIB), (rf"segments/{_NODE}-[0-9]{{15}}\.parquet", _GIB),
-        (r"(pending|collected)/[^/]+\.json", 64 * _KIB), (r"private/salts/[^/]+\.json", 16 * _MIB),
+        (r"(pending|collected)/[^/]+\.json", 72 * _KIB), (r"private/salts/[^/]+\.json", 16 * _MIB),
         (r"private/(log|next)\.keys", 64 * _KIB), (r"private/(signed|witnesses)\.json", _MIB),
         (r"private/[^/]+\.lock", 64 * _KIB), ("private/(staged|unsigned)/[^/]+", _GIB),
         (rf"{_NODE}-[0-9]{{15}}\.jsonl\.zst", 4 * _GIB), (rf"{_NODE}\.head", 64 * _KIB), (rf"{_NODE}\.lock", 64 * _KIB),
@@ -59,26 +59,33 @@ def structure(evidence: Evidence, step: Step) -> None:
         return
     try:
         evidence.description = layout.read_description(evidence.layout)
-        evidence.policy = trust.parse(evidence.layout.policy.read_bytes(), "policy.txt")
-        step.checked += 2
-    except FileNotFoundError as fault:
-        step.fault(evidence.name(evidence.layout.policy), "", str(fault.strerror))
-    except EvidenceError as fault:
-        step.fault(evidence.name(evidence.layout.directory), fault.place or "", str(fault))
-    if evidence.description is None:
-        if not evidence.layout.description.exists():
+        if evidence.description is None:
             step.fault("evidence.json", "", "the file is missing; this is a journal without a log")
-    elif Path(evidence.description.archive).is_absolute():
+    except EvidenceError as fault:
+        step.fault("evidence.json", fault.place or "", fault.message)
+    try:
+        evidence.policy = trust.parse(evidence.layout.policy.read_bytes(), "policy.txt")
+    except FileNotFoundError:
+        step.fault("policy.txt", "", "the file is missing")
+    except EvidenceError as fault:
+        step.fault("policy.txt", fault.place or "", fault.mend or fault.message)
+    if evidence.description is not None and Path(evidence.description.archive).is_absolute():
         step.fault("evidence.json", "archive", "it names a place on somebody's machine, not one relative to this file")
         evidence.sound = False
     evidence.sound = _archive_is_sound(evidence, step) and evidence.sound
+    for directory in (evidence.layout.collected, evidence.layout.pending):
+        found, faults = waiting(directory)
+        evidence.waiting += [entry for _, entry in found]
+        for path, what in faults:
+            step.fault(evidence.name(path), "", what)
 
 
 def documents(evidence: Evidence, step: Step) -> None:
     """Every document that was logged is here, and every digest that rows name was logged."""
     logged: dict[str, set[str]] = {}
     named: set[str] = set()
-    for index, entry in chain(evidence.of_type(DOCUMENT), _waiting(evidence)):
+    waits = [(-1, entry) for entry in evidence.waiting if entry["v"] == DOCUMENT]
+    for index, entry in chain(evidence.of_type(DOCUMENT), waits):
         step.checked += 1
         logged.setdefault(entry["kind"], set()).add(entry["digest"])
         named.update(entry["parts"])
@@ -154,12 +161,4 @@ def _check_document(evidence: Evidence, step: Step, index: int, entry: dict[str,
         if not path.exists() or sha256(path.read_bytes()).hexdigest() != part:
             step.fault(f"documents/{part}", f"entry {index}", f"the {entry['kind']} is missing or changed")
     if len(entry["parts"]) == 1 and entry["digest"] != entry["parts"][0]:
-        step.fault("tile/entries", f"entry {index}", "the digest is not that of its one part")
-
-
-def _waiting(evidence: Evidence) -> list[tuple[int, dict[str, Any]]]:
-    """Documents that wait to be taken up; they have no index yet."""
-    try:
-        return [(-1, entry) for _, entry in pending(evidence.layout) if entry["v"] == DOCUMENT]
-    except EvidenceError:
-        return []
+        step.fault(evidence.bundle_of(index), f"entry {index}", "the digest is not that of its one part")

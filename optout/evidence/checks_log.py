@@ -75,14 +75,15 @@ def tiles(evidence: Evidence, step: Step) -> None:
     try:
         for index, data in reader.entries():
             leaves.append(tlog.leaf_hash(data))
-            evidence.entries.append(_entry(step, index, data))
+            evidence.entries.append(_entry(evidence, step, index, data))
     except EvidenceError as fault:
-        step.fault(str(fault.message), fault.place or "", "the entries cannot be read")
+        name = evidence.bundle_of(len(leaves))
+        step.fault(name, f"entry {len(leaves)}", fault.place or "the file is missing")
         return
     tree = tlog.Tree(leaves)
     step.checked += len(leaves)
     if tree.root != signed.root:
-        step.fault("tile/entries", "", "the entries do not have the root hash that was signed")
+        tree = _blame(evidence, step, reader, tree)
     for path in sorted((evidence.layout.directory / "tile").rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             step.checked += 1
@@ -93,6 +94,22 @@ def tiles(evidence: Evidence, step: Step) -> None:
             step.fault(tlog.tile_path(level, index, width), "", "the tile is missing")
     if not step.fault_count:
         evidence.reader = reader
+
+
+def _blame(evidence: Evidence, step: Step, reader: LogReader, tree: tlog.Tree) -> tlog.Tree:
+    """Find the entries that are not those that were signed: the hash tiles may still know; give the tree to go by."""
+    try:
+        known = [reader.nodes(0, index) for index in range(reader.size)]
+        signed = tlog.Tree(known)
+    except (EvidenceError, IndexError):
+        signed = tree
+    if evidence.opened is None or signed.root != evidence.opened.checkpoint.root:
+        step.fault("tile/entries", "", "the entries do not have the root hash that was signed")
+        return tree
+    for index in range(reader.size):
+        if tree.node(0, index) != signed.node(0, index):
+            step.fault(evidence.bundle_of(index), f"entry {index}", "this is not the entry that was signed")
+    return signed
 
 
 def continuation(evidence: Evidence, step: Step) -> None:
@@ -109,6 +126,7 @@ def continuation(evidence: Evidence, step: Step) -> None:
         step.checked += 1
         _earlier(evidence, step, f"known checkpoint {number}", data)
     _signer_memory(evidence, step)
+    _signing_keys(evidence, step)
     if not evidence.known:
         step.note("no checkpoint from elsewhere was given, so a log that was replaced as a whole would not show")
 
@@ -126,14 +144,14 @@ def entries_continue(evidence: Evidence, step: Step) -> None:
             expected = ends.get(entry["node"], entry["first_seq"] if continued else 0)
             if entry["first_seq"] != expected:
                 what = f"the rows of {entry['node']} begin at {entry['first_seq']}, not at {expected}"
-                step.fault("tile/entries", f"entry {index}", what)
+                step.fault(evidence.bundle_of(index), f"entry {index}", what)
             ends[entry["node"]] = entry["first_seq"] + entry["rows"]
         if entry["v"] == SEGMENT and entry["file"] != layout.segment_name(entry["node"], entry["first_seq"]):
-            step.fault("tile/entries", f"entry {index}", f"the segment is called {entry['file']}")
+            step.fault(evidence.bundle_of(index), f"entry {index}", f"the segment is called {entry['file']}")
         if entry["v"] == SEGMENT:
             files.add(entry["file"])
         if entry["v"] in {REDACTION, PURGE} and entry["file"] not in files:
-            step.fault("tile/entries", f"entry {index}", f"there is no segment {entry['file']} before it")
+            step.fault(evidence.bundle_of(index), f"entry {index}", f"there is no segment {entry['file']} before it")
 
 
 def _note_silence(evidence: Evidence, step: Step) -> None:
@@ -193,11 +211,11 @@ def _rotated(reader: LogReader, keys: tuple[VerifierKey, ...]) -> list[VerifierK
     return found
 
 
-def _entry(step: Step, index: int, data: bytes) -> dict[str, object]:
+def _entry(evidence: Evidence, step: Step, index: int, data: bytes) -> dict[str, object]:
     try:
         return entry_types.parse(data)
     except ValueError as fault:
-        step.fault("tile/entries", f"entry {index}", str(fault))
+        step.fault(evidence.bundle_of(index), f"entry {index}", str(fault))
         return {"v": ""}
 
 
@@ -217,7 +235,7 @@ def _check_tile(evidence: Evidence, step: Step, path: Path, tree: tlog.Tree) -> 
         try:
             data = b"".join(map(tlog.leaf_hash, tlog.bundle_entries(data)))
         except ValueError as fault:
-            step.fault(name, "", str(fault))
+            step.fault(name, f"entries from {index * tlog.TILE_WIDTH} on", str(fault))
             return
     if data != expected:
         at = next((i for i in range(0, len(expected), 32) if data[i : i + 32] != expected[i : i + 32]), len(expected))
@@ -260,8 +278,12 @@ def _signer_memory(evidence: Evidence, step: Step) -> None:
     store = evidence.store
     if not store.directory.exists() or evidence.opened is None or evidence.reader is None:
         return
-    signed, newest = store.signed(), evidence.opened.checkpoint
     step.checked += 1
+    try:
+        signed, newest = store.signed(), evidence.opened.checkpoint
+    except EvidenceError as fault:
+        step.fault("private/signed.json", "", fault.message)
+        return
     if signed is None:
         step.fault("private/signed.json", "", "the signer's memory is missing")
     elif signed.size > newest.size and _is_there(evidence, signed):
@@ -270,10 +292,21 @@ def _signer_memory(evidence: Evidence, step: Step) -> None:
         step.fault("checkpoint", "", f"the log was rolled back: private/signed.json says size {signed.size}")
     elif (signed.size, signed.root) != (newest.size, newest.root):
         step.fault("private/signed.json", "", "the signer remembers another tree than it signed")
+
+
+def _signing_keys(evidence: Evidence, step: Step) -> None:
+    """The keys that sign are those that are published, for as long as was logged."""
+    if not evidence.store.directory.exists() or evidence.reader is None:
+        return
     try:
-        held = {key.signer.verifier for key in store.log_keys()}
-        named = set(evidence.policy.logs) if evidence.policy else held
-        if held != named:
-            step.fault("private/log.keys", "", "the keys that sign are not those that policy.txt names")
+        keys = evidence.store.log_keys()
     except (EvidenceError, MalformedNote) as fault:
         step.fault("private/log.keys", "", str(fault))
+        return
+    held = {key.signer.verifier for key in keys}
+    if held != (set(evidence.policy.logs) if evidence.policy else held):
+        step.fault("private/log.keys", "", "the keys that sign are not those that policy.txt names")
+    until = {text: entry["until"] for _, entry in evidence.of_type(ROTATION) for text in entry["old"]}
+    for number, key in enumerate(keys, 1):
+        if key.until != until.get(key.signer.verifier.text):
+            step.fault("private/log.keys", f"line {number}", "the key signs longer, or not as long, as was logged")

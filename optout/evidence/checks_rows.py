@@ -12,7 +12,7 @@ from optout.evidence import journal, segment
 from optout.evidence.checks import Named
 from optout.evidence.entries import GAP, PURGE, REDACTION, SEGMENT
 from optout.evidence.journal import Damage, Tip
-from optout.evidence.publisher import collected, pending
+from optout.evidence.salts import depth_of
 from optout.evidence.sealing import summary_of
 from optout.evidence.tlog import Tree
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from optout.evidence.checks import Evidence
     from optout.evidence.report import Step
+    from optout.evidence.salts import Salts
 
 
 def segments(evidence: Evidence, step: Step) -> None:
@@ -34,7 +35,9 @@ def segments(evidence: Evidence, step: Step) -> None:
     for path in evidence.layout.segments.glob("*.parquet"):
         if path.name in listed:
             continue
-        if (evidence.layout.directory / f"{path.stem}.jsonl.zst").exists():
+        if evidence.reader is None:
+            step.gap(f"segments/{path.name}: the log that it should be in cannot be read")
+        elif (evidence.layout.directory / f"{path.stem}.jsonl.zst").exists():
             step.note(f"segments/{path.name} was being sealed when its writer died; its journal is still here")
         else:
             step.fault(f"segments/{path.name}", "", "nobody logged this segment")
@@ -46,6 +49,9 @@ def segments(evidence: Evidence, step: Step) -> None:
 
 def journals(evidence: Evidence, step: Step) -> None:
     """Each journal is whole, continues the last segment of its node, and is as long as its head says."""
+    if evidence.reader is None and evidence.layout.checkpoint.exists():
+        step.gap("the log cannot be read, so nobody can tell where its segments end")
+        return
     ends = _ends(evidence)
     heads = {path.stem for path in evidence.layout.directory.glob("*.head")}
     nodes = {path.name[:-26] for path in evidence.layout.directory.glob("*.jsonl.zst")}
@@ -55,10 +61,11 @@ def journals(evidence: Evidence, step: Step) -> None:
 
 def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every row that can be read, with its file and place: segments first, then journals."""
-    for manifest, _ in manifests(evidence):
+    for manifest, changes in manifests(evidence):
         try:
             table = segment.read(evidence.layout.segments / manifest["file"])
         except EvidenceError:
+            evidence.unread = evidence.unread or not _is_purged(changes)
             continue
         lines = table.select([name for name in table.column_names if name not in {"leaf", "mark", "url_c"}])
         for at, row in enumerate(segment.rows_of(lines)):
@@ -69,19 +76,18 @@ def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
             for place, row in journal.rows(evidence.layout.directory, node=node):
                 yield place.file, f"frame {place.frame} row {place.row}", row
         except EvidenceError:
-            continue
+            evidence.unread = True
+
+
+def _is_purged(changes: list[dict[str, Any]]) -> bool:
+    return any(change["v"] == PURGE for change in changes)
 
 
 def manifests(evidence: Evidence) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Every segment's manifest, signed or pending, with what was done to the segment since."""
     found = [entry for _, entry in evidence.of_type(SEGMENT)]
-    try:
-        left = [*collected(evidence.layout), *pending(evidence.layout)]
-        waiting = [entry for _, entry in left if entry["v"] == SEGMENT]
-    except EvidenceError:
-        waiting = []
     known = {manifest["file"] for manifest in found}
-    found += [entry for entry in waiting if entry["file"] not in known]
+    found += [entry for entry in evidence.waiting if entry["v"] == SEGMENT and entry["file"] not in known]
     changes: dict[str, list[dict[str, Any]]] = {}
     for entry in evidence.entries:
         if entry["v"] in {REDACTION, PURGE}:
@@ -91,8 +97,7 @@ def manifests(evidence: Evidence) -> list[tuple[dict[str, Any], list[dict[str, A
 
 def _check_segment(evidence: Evidence, step: Step, manifest: dict[str, Any], changes: list[dict[str, Any]]) -> None:
     name, path = f"segments/{manifest['file']}", evidence.layout.segments / manifest["file"]
-    purged = any(change["v"] == PURGE for change in changes)
-    if purged:
+    if _is_purged(changes):
         if path.exists():
             step.fault(name, "", "it was logged as purged and is still there")
         return
@@ -132,21 +137,42 @@ def _check_rows(evidence: Evidence, step: Step, name: str, manifest: dict[str, A
     try:
         salts = evidence.store.salts(manifest["file"])
     except EvidenceError as fault:
-        step.fault(evidence.name(evidence.store.salts_path(manifest["file"])), "", str(fault))
+        place = f"rows 0 to {manifest['rows'] - 1}"
+        step.fault(evidence.name(evidence.store.salts_path(manifest["file"])), place, fault.place or fault.message)
         return
     if salts is None:
+        if (evidence.store.directory / "salts").exists():
+            place = evidence.name(evidence.store.salts_path(manifest["file"]))
+            step.fault(place, f"rows 0 to {manifest['rows'] - 1}", "the salts are missing")
         step.gap(f"{name}: no salts, so the root hash cannot be derived")
+        return
+    if salts.depth != depth_of(table.num_rows):
+        step.fault(
+            evidence.name(evidence.store.salts_path(manifest["file"])),
+            f"rows 0 to {table.num_rows - 1}",
+            "a tree of another depth",
+        )
         return
     try:
         leaves = segment.derive(table, salts)
     except EvidenceError as fault:
         step.fault(name, fault.place or "", fault.message)
         return
+    _check_destroyed(evidence, step, manifest["file"], table, salts)
     for at, what in segment.row_faults(table, leaves, manifest["first_seq"]):
         step.fault(name, f"row {at}", what)
     for at, what in segment.content_faults(table):
         step.fault(name, f"row {at}", what)
     _check_whole(step, name, manifest, table, leaves)
+
+
+def _check_destroyed(evidence: Evidence, step: Step, file: str, table: pa.Table, salts: Salts) -> None:
+    """Of what has been erased no salt is left, or it could be guessed from its hash."""
+    for column, which in (("leaf", 0), ("url_c", 1)):
+        for at, kept in enumerate(table.column(column).to_pylist()):
+            if kept is not None and salts.salt(2 * at + which) is not None:
+                place = evidence.name(evidence.store.salts_path(file))
+                step.fault(place, f"row {at}", "the salt of what was erased is still there")
 
 
 def _check_whole(step: Step, name: str, manifest: dict[str, Any], table: pa.Table, leaves: list[bytes]) -> None:
@@ -192,6 +218,7 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
         for found in journal.check(path, tip):
             if isinstance(found, Damage):
                 step.fault(path.name, f"frame {found.frame}", found.what)
+                evidence.unread = True
                 return
             tip = found.after
             passed[tip.next_seq] = tip.chain
@@ -206,6 +233,7 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
         name = files[-1] if files else journal.file_name(node, tip.next_seq)
         place = f"rows {tip.next_seq} to {head.next_seq - 1}"
         step.fault(name, place, f"these rows are missing; {node}.head says that they were acknowledged")
+        evidence.unread = True
     elif head.next_seq in passed and passed[head.next_seq] != head.chain and head.chain != journal.GENESIS:
         step.fault(f"{node}.head", "", "the head does not belong to this journal")
     elif head.next_seq not in passed and head.next_seq > min(passed):

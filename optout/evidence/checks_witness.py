@@ -84,7 +84,9 @@ def _check_kept(evidence: Evidence, step: Step, index: int, entry: dict[str, Any
     """What the log says others signed is still here."""
     path = evidence.layout.checkpoints / str(entry["size"])
     signers: set[str] = set()
-    if path.exists():
+    if not path.exists():
+        step.fault(f"checkpoints/{entry['size']}", "", f"the checkpoint that was kept (entry {index}) is missing")
+    else:
         with suppress(MalformedNote):
             signers = {line.name for line in notes.parse(path.read_bytes()).signatures}
     for name in set(entry["witnesses"]) - signers:
@@ -92,7 +94,7 @@ def _check_kept(evidence: Evidence, step: Step, index: int, entry: dict[str, Any
     tokens = evidence.layout.timestamps.glob(f"{entry['size']}.*.tsr")
     digests = {sha256(token.read_bytes()).hexdigest() for token in tokens}
     for digest in set(entry["tokens"]) - digests:
-        step.fault(f"timestamps/{entry['size']}", "", f"the token {digest} (entry {index}) is missing")
+        step.fault(f"timestamps/{entry['size']}.*.tsr", "", f"the token {digest} (entry {index}) is missing")
 
 
 def _hold_to_log_time(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import fcntl
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
 from optout.evidence import note as notes
 from optout.evidence import timestamp, trust, witness
 from optout.evidence.checkpoint import parse
-from optout.evidence.entries import COUNTERSIGNED
+from optout.evidence.entries import countersigned
 from optout.evidence.files import disk_errors, write_durably
 from optout.evidence.log import LogReader
 from optout.evidence.rows import microseconds
@@ -75,10 +75,7 @@ def countersign(layout: Layout, store: KeyStore, now: datetime, authorities: Seq
         _ask_witnesses(layout, store, signed, result)
         _ask_authorities(layout, signed, authorities, result)
     if result.witnesses or result.tokens:
-        entry: dict[str, Any] = {
-            "v": COUNTERSIGNED, "size": size, "witnesses": result.witnesses, "tokens": result.tokens,
-            "t": microseconds(now),
-        }  # fmt: skip
+        entry = countersigned(size, microseconds(now), result.witnesses, result.tokens)
         put_pending(layout, f"countersigned-{size}-{entry['t']}", entry)
     return result
 

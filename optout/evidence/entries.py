@@ -21,6 +21,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from optout.evidence.canonical import decode
@@ -102,6 +103,11 @@ def without_time(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name != "t"}
 
 
+def countersigned(size: int, t: int, witnesses: Sequence[str] = (), tokens: Sequence[str] = ()) -> dict[str, Any]:
+    """A checkpoint that is kept: under cosignatures, timestamp tokens, or for the sake of the keys that signed it."""
+    return {"v": COUNTERSIGNED, "size": size, "witnesses": list(witnesses), "tokens": list(tokens), "t": t}
+
+
 def heartbeat(t: int) -> dict[str, Any]:
     """A sign of life."""
     return {"v": HEARTBEAT, "t": t}
@@ -129,6 +135,23 @@ def parse(data: bytes) -> dict[str, Any]:
         if name in proper and not proper[name](value):
             raise ValueError(f"a {kind} entry whose {name} is not what it must be: {str(value)[:80]!r}")
     return dict(entry)
+
+
+def waiting_bytes(data: bytes) -> bytes:
+    """An entry as it waits for the log: with its SHA-256 on a second line, because no signature covers it yet."""
+    return data + b"\n" + sha256(data).hexdigest().encode() + b"\n"
+
+
+def parse_waiting(data: bytes) -> dict[str, Any]:
+    """Read an entry that waits for the log.
+
+    Raises:
+        ValueError: it does not have its SHA-256, or is no entry.
+    """
+    entry = data.partition(b"\n")[0]
+    if waiting_bytes(entry) != data:
+        raise ValueError("the entry does not have its SHA-256")
+    return parse(entry)
 
 
 def _is_digest(value: object) -> bool:

@@ -7,7 +7,6 @@ and how many records went, but not which. A response whose bytes other records r
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ from optout.evidence import journal, segment, warc
 from optout.evidence.canonical import decode
 from optout.evidence.entries import ERASURE
 from optout.evidence.exchange_record import is_list, list_identifier, records
-from optout.evidence.files import PRIVATE_FILE, disk_errors, sync_directory, write_durably
+from optout.evidence.files import PRIVATE_FILE, disk_errors, locked, sync_directory, write_durably
 from optout.evidence.layout import read_description
 from optout.evidence.warc import ArchiveReader, Located
 
@@ -63,12 +62,8 @@ def held(layout: Layout) -> Iterator[None]:
     directory = archive_of(layout)
     with ExitStack() as locks:
         for name in {path.name[: -len("-000000.warc.gz")] for path in warc.archive_files(directory)}:
-            with disk_errors(directory):
-                lock = locks.enter_context((directory / f"{name}.lock").open("ab"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as fault:
-                raise EvidenceError(f"{name} is still archiving in {directory}", mend="wait until it ends") from fault
+            busy = f"{name} is still archiving in {directory}"
+            locks.enter_context(locked(directory / f"{name}.lock", busy, "wait until it ends"))
         yield
 
 
@@ -101,7 +96,7 @@ def carry_out(layout: Layout, store: KeyStore, change: Mapping[str, Any]) -> Non
     Raises:
         EvidenceError: the disk refuses.
     """
-    staged, path = store.directory / "staged" / change["after"], archive_of(layout) / change["name"]
+    staged, path = _staged_path(store, change["name"], change["after"]), archive_of(layout) / change["name"]
     with disk_errors(path):
         for source, target in ((_index_beside(staged), warc.index_path(path)), (staged, path)):
             if source.exists():
@@ -194,11 +189,12 @@ def _staged(store: KeyStore, path: Path, doomed: set[str], reader: ArchiveReader
         lines += [entry.line for entry in warc.index_entries(found._replace(offset=size, length=len(data)))]
         size += len(data)
     whole = b"".join(members)
-    staged = store.directory / "staged" / sha256(whole).hexdigest()
+    digest = sha256(whole).hexdigest()
+    staged = _staged_path(store, path.name, digest)
     write_durably(_index_beside(staged), b"".join(sorted(lines)), PRIVATE_FILE)
     write_durably(staged, whole, PRIVATE_FILE)
     before = warc.describe(path).sha256
-    return {"v": ERASURE, "name": path.name, "erased": erased, "before": before, "after": staged.name}
+    return {"v": ERASURE, "name": path.name, "erased": erased, "before": before, "after": digest}
 
 
 def _kept(path: Path, doomed: set[str], reader: ArchiveReader) -> Iterator[tuple[Located | None, bytes]]:
@@ -213,6 +209,11 @@ def _kept(path: Path, doomed: set[str], reader: ArchiveReader) -> Iterator[tuple
             else:
                 file.seek(found.offset)
                 yield found, file.read(found.length)
+
+
+def _staged_path(store: KeyStore, name: str, digest: str) -> Path:
+    """Where a file waits; two files of which nothing is left have the same digest."""
+    return store.directory / "staged" / f"{name}.{digest}"
 
 
 def _index_beside(staged: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from optout.errors import EvidenceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -29,6 +31,34 @@ def disk_errors(path: Path) -> Iterator[None]:
         reason = fault.strerror or str(fault)
         mend = "free or repair the disk; nothing may go on unlogged"
         raise EvidenceError(f"cannot write evidence to {path}", place=reason, mend=mend) from fault
+
+
+@contextmanager
+def locked(path: Path, busy: str, mend: str) -> Iterator[None]:
+    """Hold a lock file while something is done.
+
+    Raises:
+        EvidenceError: another process holds it, in the words given, or the disk refuses.
+    """
+    with take_lock(path, busy, mend):
+        yield
+
+
+def take_lock(path: Path, busy: str, mend: str) -> BinaryIO:
+    """Take a lock until the file that comes back is closed. A process that dies lets go of it.
+
+    Raises:
+        EvidenceError: another process holds it, in the words given, or the disk refuses.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        file.close()
+        raise EvidenceError(busy, mend=mend) from fault
+    return file
 
 
 def sync_directory(directory: Path) -> None:

@@ -307,7 +307,7 @@ class Journal:
                 tip, rows = frames[-1].after, frames[-1].after.next_seq - frames[0].first
         self._refuse_if_cut(tip)
         if torn:
-            _set_aside(files[-1], torn.offset)
+            set_aside(files[-1], torn.offset)
             files = files if torn.offset else files[:-1]
         if files and rows < self._rows_per_file:
             with disk_errors(self.directory):
@@ -476,7 +476,7 @@ def _lines(body: bytes) -> tuple[bytes, ...] | None:
     return tuple(text[:-1].split(b"\n")) if text.endswith(b"\n") else None
 
 
-def _set_aside(path: Path, offset: int) -> None:
+def set_aside(path: Path, offset: int) -> None:
     """Keep the bytes of an incomplete frame for whoever wants to look, and cut them off."""
     with disk_errors(path):
         with path.open("r+b") as file:

@@ -125,17 +125,26 @@ def collected(layout: Layout) -> Iterator[tuple[Path, dict[str, Any]]]:
     return _entries(layout.collected)
 
 
-def _entries(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    found = []
+def waiting(directory: Path) -> tuple[list[tuple[Path, dict[str, Any]]], list[tuple[Path, str]]]:
+    """The entries that wait in a directory, in the order in which they are taken up, and what is wrong with others."""
+    found, faults = [], []
     for path in directory.glob("*.json"):
         try:
-            entry = entries.parse(path.read_bytes())
+            entry = entries.parse_waiting(path.read_bytes())
         except FileNotFoundError:
             continue
         except ValueError as fault:
-            raise EvidenceError(f"{path} is damaged", place=str(fault)) from fault
+            faults.append((path, str(fault)))
+            continue
         found.append((_TAKEN_UP_FIRST.get(entry["v"], _LAST), entry.get("first_seq", 0), path, entry))
-    return ((path, entry) for _, _, path, entry in sorted(found, key=lambda item: item[:3]))
+    return [(path, entry) for _, _, path, entry in sorted(found, key=lambda item: item[:3])], faults
+
+
+def _entries(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    found, faults = waiting(directory)
+    for path, fault in faults:
+        raise EvidenceError(f"{path} is damaged", place=fault)
+    return iter(found)
 
 
 class Publisher:

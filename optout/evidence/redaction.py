@@ -143,7 +143,7 @@ def finish(layout: Layout, store: KeyStore, announced: Sequence[Mapping[str, Any
                 continue
             staged = store.directory / "staged" / change["after"]
             if staged.exists():
-                _destroy_salts(store, change)
+                _destroy_salts(store, change, segment.read(staged).num_rows)
                 staged.chmod(0o644)
                 staged.replace(path)
                 sync_directory(layout.segments)
@@ -209,11 +209,11 @@ def _announced(layout: Layout, store: KeyStore, file: str, rows: set[int], scope
     }  # fmt: skip
 
 
-def _destroy_salts(store: KeyStore, change: Mapping[str, Any]) -> None:
+def _destroy_salts(store: KeyStore, change: Mapping[str, Any], rows: int) -> None:
     known = store.salts(change["file"])
     if known is not None:
         numbers = [n for at in change["rows"] for n in (2 * at, 2 * at + 1)] + [2 * at + 1 for at in change["urls"]]
-        store.keep_salts(change["file"], known.without(numbers))
+        store.keep_salts(change["file"], known.without(numbers).cut(rows))
 
 
 def _segments(publisher: Publisher) -> list[dict[str, Any]]:

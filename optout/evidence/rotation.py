@@ -40,11 +40,14 @@ def rotate(
         if not any(set(entry.get("new", ())) == {key.text for key in new} for entry in _rotations(writer)):
             old = [key.signer.verifier for key in writer.keys if key.until is None]
             writer.append(entries.rotation(old, new, until, microseconds(now)))
-        keep(layout, writer.checkpoint(seconds))
+        signed = writer.checkpoint(seconds)
+        keep(layout, signed)
+        # So that it shows when the kept checkpoint is taken away, and with it the way from the old keys to the new.
+        writer.append(entries.countersigned(writer.size, microseconds(now)))
         retiring = tuple(key if key.until is not None else LogKey(key.signer, until) for key in writer.keys)
         writer.replace_keys((*retiring, *fresh))
         store.forget_next()
-        keep(layout, writer.checkpoint(seconds))
+        writer.checkpoint(seconds)
     return new
 
 

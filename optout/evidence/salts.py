@@ -63,6 +63,15 @@ class Salts:
             _puncture(seeds, self.depth, number)
         return Salts(self.depth, seeds)
 
+    def cut(self, rows: int) -> Salts:
+        """Without the seeds from which no salt of a segment of so many rows follows."""
+        used = {
+            (level, index): seed
+            for (level, index), seed in self.seeds.items()
+            if index << _BITS * (self.depth - level) < 2 * rows
+        }
+        return Salts(self.depth, used)
+
     @property
     def json(self) -> dict[str, Any]:
         """The form in which they are kept."""
@@ -77,7 +86,12 @@ def whole(seed: bytes, rows: int) -> Salts:
         seed: 16 random bytes.
         rows: how many rows the segment has.
     """
-    return Salts(-(-(2 * rows - 1).bit_length() // _BITS), {(0, 0): seed})
+    return Salts(depth_of(rows), {(0, 0): seed})
+
+
+def depth_of(rows: int) -> int:
+    """How many levels the tree of a segment of so many rows has below its root."""
+    return -(-(2 * rows - 1).bit_length() // _BITS)
 
 
 def from_json(value: Mapping[str, Any]) -> Salts:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from optout.errors import EvidenceError
 from optout.evidence import segment
 from optout.evidence.canonical import encode
-from optout.evidence.entries import SEGMENT, parse
+from optout.evidence.entries import SEGMENT, parse, waiting_bytes
 from optout.evidence.files import disk_errors, write_durably
 from optout.evidence.journal import Damage, Tip, iterate
 from optout.evidence.keystore import new_seed
@@ -80,7 +80,7 @@ def put_pending(layout: Layout, name: str, entry: dict[str, Any]) -> None:
     """Leave an entry for whoever writes the log."""
     data = encode(entry)
     parse(data)
-    write_durably(layout.pending / f"{name}.json", data)
+    write_durably(layout.pending / f"{name}.json", waiting_bytes(data))
 
 
 def _rows_of(path: Path) -> tuple[list[dict[str, Any]], Tip | None]:

@@ -255,10 +255,13 @@ def bundle_entries(data: bytes) -> tuple[bytes, ...]:
     """The entries of a bundle.
 
     Raises:
-        ValueError: the last entry is cut off.
+        ValueError: the last entry is cut off, or there are more than a bundle holds.
     """
-    entries, offset = [], 0
+    entries: list[bytes] = []
+    offset = 0
     while offset < len(data):
+        if len(entries) == TILE_WIDTH:
+            raise ValueError(f"the bundle holds more than {TILE_WIDTH} entries")
         end = offset + 2 + int.from_bytes(data[offset : offset + 2], "big")
         if end > len(data):
             raise ValueError("the bundle ends inside an entry")

@@ -11,7 +11,6 @@ the file and begins another.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import zlib
@@ -40,7 +39,7 @@ from optout.evidence.exchange_record import (
     records,
     requested_url,
 )
-from optout.evidence.files import disk_errors, sync_directory, write_durably
+from optout.evidence.files import disk_errors, sync_directory, take_lock, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,7 +122,8 @@ class SignalArchive:
         self._size, self._hash = 0, sha256()
         with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(directory / f"{prefix}.lock", prefix)
+        busy = f"another process archives under the prefix {prefix!r}"
+        self._lock = take_lock(directory / f"{prefix}.lock", busy, "give each process its own prefix")
         try:
             self._recover()
         except BaseException:
@@ -638,14 +638,3 @@ def _parse(data: bytes) -> Record | None:
         return None
     kind = fields.pop("WARC-Type", "")
     return Record(kind, fields, rest[: int(length)]) if "WARC-Record-ID" in fields else None
-
-
-def _lock(path: Path, prefix: str) -> BinaryIO:
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        file.close()
-        mend = "give each process its own prefix"
-        raise EvidenceError(f"another process archives under the prefix {prefix!r}", mend=mend) from fault
-    return file
