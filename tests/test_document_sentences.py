@@ -202,8 +202,8 @@ UNSOURCED = {
     "Identification, and sites that are left out:",
     "Access that a server refuses: passwords, paywalls and legal demands:",
     (
-        "Measures implemented before model training to respect reservations before and during data collection, with the "
-        "opt-out protocols and solutions honoured:"
+        "Measures implemented before model training to respect reservations before and during data collection, with "
+        "the opt-out protocols and solutions honoured:"
     ),
     (
         "Answers follow from the facts that the provider has given. They are no legal advice; the thresholds are "

@@ -28,6 +28,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 ol.next { background: #f4f6f8; padding: .9rem 1rem .9rem 2.4rem; border-radius: 6px; }
 svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif; }
 code { font-size: .9em; }
+@media screen and (max-width: 40rem) { body { margin: 1rem auto; padding: 0 .8rem; } table { font-size: .75rem; }
+  th, td { overflow-wrap: anywhere; padding-right: .3rem; } td.n, th.n { white-space: normal; } }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
 """
 
@@ -136,7 +138,9 @@ def _bars(rows: Sequence[tuple[str, int, str]]) -> str:
             f'<rect x="280" y="{y + 4}" width="{width:.1f}" height="16" fill="{_COLOURS[kind]}"/>'
             f'<text x="{288 + width:.1f}" y="{y + 16}">{count:,}</text>'
         )
-    return f'<svg viewBox="0 0 {_WIDTH} {height * len(rows) + 4}" role="img">{"".join(drawn)}</svg>'
+    said = escape("; ".join(f"{name}: {count:,}" for name, count, _ in rows))
+    box = f'viewBox="0 0 {_WIDTH} {height * len(rows) + 4}"'
+    return f'<svg {box} role="img" aria-label="{said}">{"".join(drawn)}</svg>'
 
 
 def _next_steps(advice: Sequence[str]) -> str:
