@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 comma := ,
 extras := $(subst $(comma), ,$(EXTRAS))
-stamps := .venv/.installed $(extras:%=.venv/.installed-%)
+stamps := .venv/.installed $(extras:%=.venv/.installed-%) $(if $(FULL),.venv/.installed-axe)
 lists := tools/apt-packages.txt $(wildcard $(extras:%=tools/apt-packages-%.txt)) $(if $(FULL),tools/apt-packages-full.txt)
 benches := $(filter-out bench/_%,$(wildcard bench/*.py))
 
@@ -40,6 +40,10 @@ clean:
 # The stamps are files of the environment itself, so that they go when it goes.
 .venv/.installed: requirements.lock pyproject.toml $(wildcard setup.py optout/audit/*.c)
 	@tools/install.sh requirements.lock
+	@touch $@
+
+.venv/.installed-axe: tools/axe.sh tools/axe/package-lock.json .venv/.installed
+	@tools/axe.sh
 	@touch $@
 
 .venv/.installed-%: requirements-%.lock .venv/.installed

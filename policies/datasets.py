@@ -71,10 +71,17 @@ def _text(value: object) -> Value:
 
 
 def _forms(named: tuple[Dataset, ...], observed: Observed) -> Mapping[str, Mapping[str, Any]]:
-    """A Croissant file describes one dataset; it is made where one is named and has what the format demands."""
-    if len(named) != 1 or None in (named[0].name, named[0].description, named[0].licence, named[0].url):
-        return {}
-    return {".croissant.json": croissant(named[0], _audit(named[0], observed))}
+    """A Croissant file describes one dataset: `.2.croissant.json` is the second one's, without a number the only one's.
+
+    It is made where the dataset has what the format demands.
+    """
+    made = {
+        f".{number}.croissant.json": croissant(dataset, _audit(dataset, observed))
+        for number, dataset in enumerate(named, start=1)
+        if None not in (dataset.name, dataset.description, dataset.licence, dataset.url)
+    }
+    only = dict(zip([".croissant.json"], made.values(), strict=False)) if len(named) == 1 else {}
+    return made | only
 
 
 def croissant(dataset: Dataset, audit: AuditFacts | None) -> Mapping[str, Any]:

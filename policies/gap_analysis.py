@@ -17,6 +17,7 @@ from policies.evidence_facts import total
 from policies.facts import known
 from policies.findings import Finding, Requirement, Status
 from policies.oscal import assessment_results
+from policies.oscal_catalog import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -186,8 +187,11 @@ def gap_analysis(facts: Facts, observed: Observed) -> Document:
     for finding in found:
         blocks += _blocks(finding)
     blocks += [Heading("What to watch"), *_watch(facts, observed)]
-    data = {"edition": _table()["edition"], "findings": [_json(finding) for finding in found]}
-    forms = {".oscal.json": assessment_results(found, facts, observed)} if observed.sound else {}
+    edition = str(_table()["edition"])
+    data = {"edition": edition, "findings": [_json(finding) for finding in found]}
+    forms = {".oscal-catalog.json": catalog(requirements(), edition)}
+    if observed.sound:
+        forms[".oscal.json"] = assessment_results(found, facts, observed, edition=edition)
     title = "Gap analysis against the Copyright Chapter and the law"
     return Document("gap-analysis", title, tuple(blocks), data, observed.dated, "gaps", forms=forms)
 

@@ -6,11 +6,14 @@ what was assessed, so that the same evidence and facts give the same bytes.
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from policies.document import visible
 from policies.findings import Status
+from policies.oscal_catalog import NAMESPACE, VERSION, catalog, control_id, objective_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,19 +24,19 @@ if TYPE_CHECKING:
     from policies.facts import Facts
     from policies.findings import Finding
 
-VERSION = "1.2.0"
-NAMESPACE = "https://optout.invalid/ns/oscal"
 
-
-def assessment_results(found: Sequence[Finding], facts: Facts, observed: Observed) -> Mapping[str, Any]:
-    """The findings as assessment results.
+def assessment_results(
+    found: Sequence[Finding], facts: Facts, observed: Observed, *, edition: str
+) -> Mapping[str, Any]:
+    """The findings as assessment results; the catalogue that their identifiers are of goes along, as an attachment.
 
     Args:
         found: the findings.
+        edition: the day that the requirements are of, ISO 8601.
         facts: name the provider and enter into the identifiers.
         observed: at least one log that holds; its decisions give the times.
     """
-    name = _Names(facts, observed)
+    name = _Names(facts, observed, edition)
     begin = min(row.begin for log in observed.sound for row in log.decisions)
     end = max(row.end for log in observed.sound for row in log.decisions)
     result = {
@@ -44,7 +47,7 @@ def assessment_results(found: Sequence[Finding], facts: Facts, observed: Observe
         "end": _moment(end),
         "reviewed-controls": {
             "control-selections": [
-                {"include-controls": [{"control-id": item.requirement.name.lower()} for item in found]}
+                {"include-controls": [{"control-id": control_id(item.requirement)} for item in found]}
             ]
         },
         "observations": [_observation(item, name, end) for item in found],
@@ -56,12 +59,12 @@ def assessment_results(found: Sequence[Finding], facts: Facts, observed: Observe
             "metadata": {
                 "title": f"Gap analysis of {visible(facts.provider.name or 'a provider that has not been named', 200)}",
                 "last-modified": _moment(end),
-                "version": facts.policy.version or "unversioned",
+                "version": visible(facts.policy.version or "unversioned", 200),
                 "oscal-version": VERSION,
             },
             "import-ap": {"href": f"#{name('plan')}"},
             "results": [result],
-            "back-matter": {"resources": [_plan(name)]},
+            "back-matter": {"resources": [_plan(name), _attached(found, name, edition)]},
         }
     }
 
@@ -69,8 +72,13 @@ def assessment_results(found: Sequence[Finding], facts: Facts, observed: Observe
 class _Names:
     """Identifiers from the digests of what was assessed."""
 
-    def __init__(self, facts: Facts, observed: Observed) -> None:
-        parts = [facts.digest, *(log.root for log in observed.logs), *(audit.digest for audit in observed.audits)]
+    def __init__(self, facts: Facts, observed: Observed, edition: str) -> None:
+        parts = [
+            edition,
+            facts.digest,
+            *(log.root for log in observed.logs),
+            *(audit.digest for audit in observed.audits),
+        ]
         self._base = uuid5(NAMESPACE_URL, f"{NAMESPACE}/{'/'.join(parts)}")
 
     def __call__(self, what: str) -> str:
@@ -88,6 +96,20 @@ def _plan(name: _Names) -> Mapping[str, Any]:
         "title": "No assessment plan",
         "description": "The requirements of policies/requirements.toml were assessed without a separate plan.",
     }
+
+
+def _attached(found: Sequence[Finding], name: _Names, edition: str) -> Mapping[str, Any]:
+    made = catalog([item.requirement for item in found], edition)
+    data = json.dumps(made, ensure_ascii=False, sort_keys=True).encode()
+    return {
+        "uuid": name("catalog"),
+        "title": "Catalogue of the requirements",
+        "description": "Every control-id and target-id of this file is one of this OSCAL catalogue.",
+        "base64": {
+            "filename": "requirements.oscal-catalog.json", "media-type": "application/json",
+            "value": b64encode(data).decode(),
+        },
+    }  # fmt: skip
 
 
 def _observation(item: Finding, name: _Names, collected: datetime) -> Mapping[str, Any]:
@@ -121,7 +143,7 @@ def _finding(item: Finding, name: _Names) -> Mapping[str, Any]:
         "props": [{"name": "status", "ns": NAMESPACE, "value": str(item.status)}],
         "target": {
             "type": "objective-id",
-            "target-id": requirement.name.lower(),
+            "target-id": objective_id(requirement),
             "status": {"state": "satisfied" if met else "not-satisfied", "reason": "pass" if met else "other"},
         },
         "related-observations": [{"observation-uuid": name(f"observation {requirement.name}")}],

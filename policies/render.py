@@ -39,7 +39,7 @@ from policies.document import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-OWN_FORMS = (".oscal.json", ".croissant.json")
+_OWN_FORM = re.compile(r"(\.oscal|\.oscal-catalog|(\.[0-9]{1,4})?\.croissant)\.json\Z", re.IGNORECASE)
 """Forms of JSON that only some documents have; asking another for one is an error."""
 
 SOURCES = "Sources"
@@ -218,7 +218,8 @@ def _json_bytes(value: Mapping[str, Any]) -> bytes:
 
 def suffix_of(name: str) -> str:
     """The suffix of a file's name that says in which form a document goes into it."""
-    return next((suffix for suffix in OWN_FORMS if name.lower().endswith(suffix)), Path(name).suffix)
+    own = _OWN_FORM.search(name)
+    return own[0].lower() if own else Path(name).suffix
 
 
 def _plain(part: object) -> Any:  # noqa: ANN401 - JSON

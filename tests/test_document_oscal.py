@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 
 import pytest
 from document_samples import FULL_FACTS, a_log, a_policy, kept, observed, refusal, rows
@@ -27,7 +28,7 @@ def results(data):
 
 def test_every_requirement_is_a_finding_with_its_observation():
     (result,) = results(made())["results"]
-    names = [item.name.lower() for item in requirements()]
+    names = [f"{item.name.lower()}-obj" for item in requirements()]
     assert [item["target"]["target-id"] for item in result["findings"]] == names
     known = {item["uuid"] for item in result["observations"]}
     related = {link["observation-uuid"] for item in result["findings"] for link in item["related-observations"]}
@@ -55,6 +56,28 @@ def test_without_a_log_that_holds_there_is_none():
         render(document, suffix_of("gaps.oscal.json"))
     assert suffix_of("gaps.OSCAL.json") == ".oscal.json"
     assert suffix_of("gaps.v2.json") == ".json"
+
+
+def test_every_identifier_leads_into_the_catalogue():
+    said = results(made())
+    (attached,) = (one for one in said["back-matter"]["resources"] if "base64" in one)
+    groups = json.loads(b64decode(attached["base64"]["value"]))["catalog"]["groups"]
+    controls = {control["id"]: control for group in groups for control in group["controls"]}
+    objectives = {part["id"] for control in controls.values() for part in control["parts"]}
+    selections = said["results"][0]["reviewed-controls"]["control-selections"]
+    assert {one["control-id"] for part in selections for one in part["include-controls"]} == controls.keys()
+    assert {item["target"]["target-id"] for item in said["results"][0]["findings"]} <= objectives
+    assert len(controls) == len(requirements())
+    resources = {f"#{one['uuid']}" for one in said["back-matter"]["resources"]}
+    assert said["import-ap"]["href"] in resources
+
+
+def test_trestle_reads_the_catalogue(tmp_path):
+    reader = pytest.importorskip("trestle.oscal.catalog", reason="needs the extra interop")
+    path = tmp_path / "catalog.json"
+    path.write_bytes(render(gap_analysis(facts.parse(b""), observed()), suffix_of("requirements.oscal-catalog.json")))
+    read = reader.Catalog.oscal_read(path)
+    assert sum(len(group.controls) for group in read.groups) == len(requirements())
 
 
 def test_trestle_reads_it(tmp_path):
