@@ -147,7 +147,7 @@ def _in_log(finder: Finder, directory: Path) -> Iterator[Hit]:
     name = description.origin if description else directory.name
     with Rows(place) as rows:
         hosts = [row["host"] for row in rows.sql("select distinct host from rows where url is not null order by host")]
-        wanted = [host for host in hosts if finder.may_hold(_plain(host))]
+        wanted = [host for host in hosts if finder.may_hold(plain_host(host))]
         conditions = [f"host in ({_listed(wanted)})"] if wanted else []
         if finder.digests:
             conditions.append(f"{_CONTENT} in ({_listed(sorted(finder.digests))})")
@@ -167,7 +167,7 @@ def _log_hits(finder: Finder, name: str, rows: Iterable[dict[str, Any]]) -> Iter
             )  # fmt: skip
 
 
-def _plain(key: str) -> str:
+def plain_host(key: str) -> str:
     """The host of a SURT key; one that is an IPv6 address stays as it is."""
     name = key.removesuffix(")/")
     host = name if name.count(":") > 1 else name.partition(":")[0]
