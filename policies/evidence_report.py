@@ -14,7 +14,7 @@ import pyarrow as pa
 from optout.evidence.layout import find
 from optout.evidence.query import surt
 from optout.evidence.report import Outcome
-from policies.complaint_search import Finder, plain_host
+from policies.complaint_search import Finder, of_post, plain_host
 from policies.document import (
     Block,
     Bullets,
@@ -158,11 +158,12 @@ def _rows(log: LogFacts, scope: Scope, finder: Finder | None) -> Iterator[Mappin
     with spilling() as connection:
         logged_rows(connection, find(log.directory))  # type: ignore[arg-type]
         if finder is not None:
-            conditions.append("host in (select host from wanted)")
+            post = f" or {of_post(finder)}" if finder.posts else ""
+            conditions.append(f"(host in (select host from wanted){post})")  # noqa: S608 - quoted by `of_post`
             connection.execute("select distinct host from logged where host is not null")
             found: list[str] = []
             while hosts := connection.fetchmany(10_000):
-                found += (host for (host,) in hosts if finder.may_hold(plain_host(host)))
+                found += (host for (host,) in hosts if finder.names_host(plain_host(host)))
             connection.register("wanted", pa.table({"host": pa.array(found, pa.string())}))
         cursor = connection.execute(
             f'select {same}, count(*) as "count", min(seq) as "first", max(seq) as "last" '  # noqa: S608 - our own names and quoted values
