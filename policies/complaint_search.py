@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 LOG, DATASET, PAGE = "log", "dataset", "page"
 
-_OF_POST = " or contains(url, '%') or list_bool_or(list_transform(?::varchar[], lambda post: contains(url, post)))"
-"""An identifier may stand in a URL with some of its characters encoded."""
 _CONTENT = """json_extract_string("fetch", '$.sha256')"""
 
 
@@ -147,8 +145,10 @@ def _in_log(finder: Finder, directory: Path) -> Iterator[Hit]:
     name = description.origin if description else directory.name
     with Rows(place) as rows:
         hosts = [row["host"] for row in rows.sql("select distinct host from rows where url is not null order by host")]
-        wanted = [host for host in hosts if finder.may_hold(_plain(host))]
+        wanted = [host for host in hosts if finder.names_host(plain_host(host))]
         conditions = [f"host in ({_listed(wanted)})"] if wanted else []
+        if finder.posts:
+            conditions.append(of_post(finder))
         if finder.digests:
             conditions.append(f"{_CONTENT} in ({_listed(sorted(finder.digests))})")
         if conditions:
@@ -167,11 +167,17 @@ def _log_hits(finder: Finder, name: str, rows: Iterable[dict[str, Any]]) -> Iter
             )  # fmt: skip
 
 
-def _plain(key: str) -> str:
+def plain_host(key: str) -> str:
     """The host of a SURT key; one that is an IPv6 address stays as it is."""
     name = key.removesuffix(")/")
     host = name if name.count(":") > 1 else name.partition(":")[0]
     return ".".join(reversed(host.split(","))) if "," in host else host
+
+
+def of_post(finder: Finder) -> str:
+    """The condition, in SQL, that a URL may be that of a post that is meant; some of it may be encoded there."""
+    posts = _listed(sorted(finder.posts))
+    return f"(contains(url, '%') or list_bool_or(list_transform([{posts}], lambda post: contains(url, post))))"
 
 
 def _listed(texts: Iterable[str]) -> str:
@@ -194,11 +200,10 @@ def in_audit(finder: Finder, addresses: dict[str, Subject], directory: Path) -> 
         connection.read_parquet(shards, union_by_name=True).create_view("decided")
         wanted = [*_wanted(connection, finder), *(origin_of(url).text for url in addresses)]
         connection.register("wanted", pa.table({"origin": pa.array(wanted, pa.string())}))
-        posts = sorted(finder.posts)
         cursor = connection.execute(
             "select file, row, url, effect, reason, kept from decided where url is not null "  # noqa: S608 - our own conditions, values are bound
-            f"and (origin in (select origin from wanted){_OF_POST if posts else ''}) order by file, row",
-            [posts] if posts else [],
+            f"and (origin in (select origin from wanted){f' or {of_post(finder)}' if finder.posts else ''}) "
+            "order by file, row"
         )
         while rows := cursor.fetchmany(10_000):
             for file, row, url, effect, reason, kept in rows:

@@ -6,14 +6,14 @@ Documents read nothing but this. A log is verified first, and what a log shows t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import duckdb
+import pyarrow.parquet as pq
 
 from optout import policy as policies
 from optout.errors import EvidenceError, OptoutError
@@ -24,9 +24,10 @@ from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
 from optout.evidence.verify import verify
 from policies.document import Source, SourceKind, Table
+from policies.spilling import spilling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -347,17 +348,16 @@ def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
     described = read_description(place)
     size, root = _tip(place)
     try:
-        table = _table(place)
+        rows, kept_without_permission = _counted(place)
     except EvidenceError:
         if verification.outcome is not Outcome.FAILS:
             raise
-        table = _empty()
-    rows = tuple(_groups(table))
+        rows, kept_without_permission = (), 0
     return LogFacts(
         origin=described.origin if described else directory.name, size=size, root=root, rows=rows,
         policies=_policies(rows, document), identities=_identities(rows, document), lists=_lists(place),
-        verification=verification, kept_without_permission=_kept_without_permission(table),
-        directory=directory, **_entries(place, size),
+        verification=verification, kept_without_permission=kept_without_permission, directory=directory,
+        **_entries(place, size),
     )  # fmt: skip
 
 
@@ -383,50 +383,69 @@ def _tip(place: Layout) -> tuple[int, str]:
     return found.size, found.root.hex()
 
 
-def _empty() -> pa.Table:
-    return segment.table_of([])
+def _counted(place: Layout) -> tuple[tuple[Rows, ...], int]:
+    """The rows that are alike, in a fixed order, and how many pages were kept without permission.
+
+    The log may have any number of rows: DuckDB puts together what is alike, and only that comes into memory.
+    """
+    with spilling() as connection:
+        try:
+            logged_rows(connection, place)
+            groups = _folded(connection)
+            (kept,) = connection.execute(_KEPT_WITHOUT_PERMISSION).fetchall()[0]
+        except duckdb.Error as error:
+            raise EvidenceError("the log's rows cannot be read", place=str(error).partition("\n")[0]) from error
+    return tuple(sorted(groups, key=lambda row: (row.node, row.first))), int(kept)
 
 
-def _table(place: Layout) -> pa.Table:
-    """Every row, sealed or not, with the columns that are counted."""
-    wanted = [*_SAME, "seq", "t", "url", "fetch"]
-    parts, sealed = [], dict[str, int]()
-    for path in sorted(place.segments.glob("*.parquet")):
-        found = segment.read(path)
+def logged_rows(connection: duckdb.DuckDBPyConnection, place: Layout) -> None:
+    """Make the view `logged` of every row, sealed or not; rows that have been erased have no kind and are left out."""
+    sealed, paths = dict[str, int](), sorted(place.segments.glob("*.parquet"))
+    for path in paths:
         name = parse_segment_name(path.name)
         if name is not None:
-            sealed[name[0]] = max(sealed.get(name[0], 0), name[1] + found.num_rows)
-        parts.append(_plain(found, wanted))
-    for head in sorted(place.directory.glob("*.head")):
-        open_rows = [
-            row for _, row in journal.rows(place.directory, node=head.stem) if row["seq"] >= sealed.get(head.stem, 0)
-        ]
-        if open_rows:
-            parts.append(_plain(segment.table_of(open_rows), wanted))
-    return pa.concat_tables(parts) if parts else _plain(_empty(), wanted)
+            count = pq.read_metadata(path).num_rows
+            sealed[name[0]] = max(sealed.get(name[0], 0), name[1] + count)
+    waiting = [
+        row
+        for head in sorted(place.directory.glob("*.head"))
+        for _, row in journal.rows(place.directory, node=head.stem)
+        if row["seq"] >= sealed.get(head.stem, 0)
+    ]
+    connection.register("waiting", segment.table_of(waiting))
+    columns = ", ".join(f'"{name}"' for name in (*_SAME, "seq", "t", "host", "url", "fetch"))
+    parts = [f"select {columns} from waiting"]  # noqa: S608 - our own names
+    if paths:
+        connection.read_parquet([str(path) for path in paths]).create_view("sealed")
+        parts.append(f"select {columns} from sealed")  # noqa: S608 - our own names
+    union = " union all ".join(parts)
+    connection.execute(f"create temp view logged as select * from ({union}) where kind is not null")  # noqa: S608 - as above
 
 
-def _plain(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
-    columns = {}
-    for name in wanted:
-        column = table.column(name)
-        columns[name] = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-    return pa.table(columns)
+_COLUMNS = ", ".join(f'"{name}"' for name in _SAME)
+_GROUPS = (
+    f"""select {_COLUMNS}, coalesce(contains("fetch", '"done":true'), false) as fetched, count(*) as "count", """  # noqa: S608 - our own names
+    """min(seq) as "first", max(seq) as "last", min(t) as "begin", max(t) as "end" from logged group by all """
+)
+_KEPT_WITHOUT_PERMISSION = (
+    f"select count(*) from (select url from logged where kind = '{KEPT}') kept anti join (select distinct url "  # noqa: S608 - our own names
+    f"from logged where kind = '{DECISION}' and stage = 'page' and effect = 'permit') permitted "
+    "on kept.url is not distinct from permitted.url"
+)
 
 
-def _groups(table: pa.Table) -> Iterator[Rows]:
-    """The rows that are alike, in a fixed order; rows that have been erased have no kind and are left out."""
-    if "kind" not in table.column_names or not table.num_rows:
-        return
-    table = table.filter(pc.is_valid(table.column("kind")))
-    fetched = pc.coalesce(pc.match_substring(table.column("fetch"), '"done":true'), pa.scalar(value=False))
-    table = table.append_column("fetched", fetched)
-    asked = [("seq", "count"), ("seq", "min"), ("seq", "max"), ("t", "min"), ("t", "max")]
-    grouped = table.group_by([*_SAME, "fetched"], use_threads=False).aggregate(asked)
-    found = grouped.to_pylist()
-    found.sort(key=lambda row: (row["node"] or "", row["seq_min"]))
-    for row in found:
-        yield _rows(row)
+def _folded(connection: duckdb.DuckDBPyConnection) -> list[Rows]:
+    """Groups whose signals differ in their words and not in their protocols are one."""
+    cursor = connection.execute(_GROUPS)
+    names = [item[0] for item in cursor.description or ()]
+    found: dict[tuple[Any, ...], Rows] = {}
+    while batch := cursor.fetchmany(1_000):
+        for values in batch:
+            row = dict(zip(names, values, strict=True))
+            one = _rows(row)
+            key = (*(row[name] for name in _SAME if name != "signals"), one.protocols, one.fetched)
+            found[key] = _together(found[key], one) if key in found else one
+    return list(found.values())
 
 
 def _rows(row: Mapping[str, Any]) -> Rows:
@@ -434,27 +453,20 @@ def _rows(row: Mapping[str, Any]) -> Rows:
     return Rows(
         **{name: row[name] or "" for name in _SAME if name not in {"signals", "coverage"}},
         protocols=frozenset(str(signal.get("k")) for signal in signals if signal.get("state") == "reserved"),
-        coverage=json.loads(row["coverage"] or "{}"), fetched=bool(row["fetched"]), count=row["seq_count"],
-        first=row["seq_min"], last=row["seq_max"], begin=_moment(row["t_min"]), end=_moment(row["t_max"]),
+        coverage=json.loads(row["coverage"] or "{}"), fetched=bool(row["fetched"]), count=row["count"],
+        first=row["first"], last=row["last"], begin=_moment(row["begin"]), end=_moment(row["end"]),
+    )  # fmt: skip
+
+
+def _together(one: Rows, other: Rows) -> Rows:
+    return replace(
+        one, count=one.count + other.count, first=min(one.first, other.first), last=max(one.last, other.last),
+        begin=min(one.begin, other.begin), end=max(one.end, other.end),
     )  # fmt: skip
 
 
 def _moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _kept_without_permission(table: pa.Table) -> int:
-    """Pages that were kept without a row that permits them after their body was read."""
-    if "kind" not in table.column_names or not table.num_rows:
-        return 0
-    kept = table.filter(pc.equal(table.column("kind"), KEPT)).column("url")
-    permits = pc.and_(
-        pc.and_(pc.equal(table.column("kind"), DECISION), pc.equal(table.column("stage"), "page")),
-        pc.equal(table.column("effect"), "permit"),
-    )
-    permitted = table.filter(permits).column("url")
-    known = pc.is_in(kept, value_set=pc.unique(permitted))
-    return int(len(kept) - (pc.sum(known).as_py() or 0))
 
 
 def _policies(rows: Iterable[Rows], document: Callable[[str], Sequence[bytes]]) -> dict[tuple[str, str], Policy]:

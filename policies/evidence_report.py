@@ -5,21 +5,19 @@ Counts come from logs that verify. Of one that does not, the report shows what v
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from optout.errors import MalformedUrl
-from optout.evidence import warc
-from optout.evidence.layout import find, read_description
-from optout.evidence.query import Rows, surt
+import pyarrow as pa
+
+from optout.evidence.layout import find
+from optout.evidence.query import surt
 from optout.evidence.report import Outcome
-from optout.urls import origin_of
-from policies.complaint_search import Finder
+from policies.complaint_search import Finder, of_post, plain_host
 from policies.document import (
     Block,
+    Bullets,
     Document,
     Fields,
     Figure,
@@ -30,26 +28,21 @@ from policies.document import (
     SourceKind,
     Table,
 )
-from policies.plots import bars, timeline
+from policies.evidence_facts import logged_rows
+from policies.plots import bars, periods, timeline
+from policies.signal_history import history
+from policies.spilling import spilling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from policies.evidence_facts import LogFacts, Observed, Scope
     from policies.facts import Facts
+    from policies.signal_history import History
 
 NAME = "evidence-report"
-_PLOTTED = 40
-_LISTED = 500
-
-
-class Look(NamedTuple):
-    """One look at a signal file."""
-
-    at: datetime
-    status: str
-    digest: str
+_GAPS = 5
+_MEASURED = Source(SourceKind.LAW, "what evidence of this kind is")
 
 
 def evidence_report(facts: Facts, observed: Observed) -> Document:
@@ -63,6 +56,8 @@ def evidence_report(facts: Facts, observed: Observed) -> Document:
         found, said = _of_log(log, scope)
         blocks += found
         data["logs"].append(said)
+    if observed.logs:
+        blocks += _limits(observed)
     return Document(NAME, "Evidence report", tuple(blocks), data, observed.dated, "reasons")
 
 
@@ -82,12 +77,13 @@ def _of_log(log: LogFacts, scope: Scope) -> tuple[list[Block], Mapping[str, Any]
     rows = _Counted(log, scope)
     blocks += _decisions(log, rows)
     blocks += _coverage(log, rows)
-    looks = _looks(log.directory, scope)
-    blocks += _signals(log, looks)
+    seen = history(log.directory, scope)
+    blocks += _signals(log, seen)
     said |= {
         "decisions": rows.total,
         "reasons": [[*key, count] for key, count in rows.ranked],
-        "signal_files": len(looks),
+        "signal_files": seen.files,
+        "signal_changes": seen.changes,
     }
     return blocks, said
 
@@ -120,57 +116,73 @@ def _verification(log: LogFacts) -> Iterator[Block]:
 
 
 class _Counted:
-    """The decisions of a log that are meant, counted in one pass."""
+    """The decisions of a log that are meant, counted in one pass; only what is counted stays in memory."""
 
     def __init__(self, log: LogFacts, scope: Scope) -> None:
         self.reasons, self.carriers = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
         self.days: dict[str, Counter[str]] = defaultdict(Counter)
         self.total = 0
+        self._spans: dict[str, tuple[int, int]] = {}
         finder = Finder(scope.subjects) if scope.subjects else None
-        numbers: list[tuple[str, int]] = []
-        for row in _rows(log, scope, by_url=finder is not None):
-            if finder is not None and finder.of_url(row["url"] or "") is None:
-                continue
-            count = row["count"]
-            self.total += count
-            self.reasons[row["effect"], row["stage"], row["reason"]] += count
-            self.days[row["day"]][row["effect"]] += count
-            for carrier, what in json.loads(row["coverage"] or "{}").items():
-                self.carriers[str(carrier), str(what)] += count
-            numbers += [(row["node"], row["first"]), (row["node"], row["last"])]
-        self.span = _span(numbers, self.total)
+        for row in _rows(log, scope, finder):
+            if finder is None or finder.of_url(row["url"] or "") is not None:
+                self._add(row)
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        count, node = row["count"], row["node"]
+        self.total += count
+        self.reasons[row["effect"], row["stage"], row["reason"]] += count
+        self.days[row["day"]][row["effect"]] += count
+        for carrier, what in json.loads(row["coverage"] or "{}").items():
+            self.carriers[str(carrier), str(what)] += count
+        first, last = self._spans.get(node, (row["first"], row["last"]))
+        self._spans[node] = min(first, row["first"]), max(last, row["last"])
 
     @property
     def ranked(self) -> list[tuple[tuple[str, str, str], int]]:
         """Answer, moment and reason with their number."""
         return sorted(self.reasons.items(), key=lambda item: (item[0][0], -item[1], item[0]))
 
+    @property
+    def span(self) -> str:
+        """The rows that were counted, by the node that wrote them."""
+        told = ", ".join(f"{node} rows {first} to {last}" for node, (first, last) in sorted(self._spans.items()))
+        return f"{told} ({self.total} of them)" if told else "no row"
 
-def _span(numbers: Sequence[tuple[str, int]], count: int) -> str:
-    nodes = sorted({node for node, _ in numbers})
-    ranges = ((node, [number for name, number in numbers if name == node]) for node in nodes)
-    told = ", ".join(f"{node} rows {min(own)} to {max(own)}" for node, own in ranges)
-    return f"{told} ({count} of them)" if told else "no row"
 
-
-def _rows(log: LogFacts, scope: Scope, *, by_url: bool) -> Iterable[Mapping[str, Any]]:
-    """Rows that are alike, put together; by URL only where that matters."""
-    same = "node, effect, stage, reason, day, coverage" + (", url" if by_url else "")
-    figures = "count(*) as count, min(seq) as first, max(seq) as last"
-    url = "" if by_url else ", null as url"
-    where = " and ".join(["effect is not null", *_conditions(scope)])
-    with Rows(find(log.directory)) as rows:  # type: ignore[arg-type]
-        yield from rows.sql(f"select {same}{url}, {figures} from rows where {where} group by {same} order by all")  # noqa: S608 - our own names and quoted values
+def _rows(log: LogFacts, scope: Scope, finder: Finder | None) -> Iterator[Mapping[str, Any]]:
+    """Rows that are alike, put together; by URL only where that matters, and then of hosts that may be meant."""
+    same = "node, effect, stage, reason, strftime(make_timestamp(t), '%Y-%m-%d') as day, coverage, "
+    same += "null as url" if finder is None else "url"
+    conditions = ["effect is not null", *_conditions(scope)]
+    with spilling() as connection:
+        logged_rows(connection, find(log.directory))  # type: ignore[arg-type]
+        if finder is not None:
+            post = f" or {of_post(finder)}" if finder.posts else ""
+            conditions.append(f"(host in (select host from wanted){post})")  # noqa: S608 - quoted by `of_post`
+            connection.execute("select distinct host from logged where host is not null")
+            found: list[str] = []
+            while hosts := connection.fetchmany(10_000):
+                found += (host for (host,) in hosts if finder.names_host(plain_host(host)))
+            connection.register("wanted", pa.table({"host": pa.array(found, pa.string())}))
+        cursor = connection.execute(
+            f'select {same}, count(*) as "count", min(seq) as "first", max(seq) as "last" '  # noqa: S608 - our own names and quoted values
+            f"from logged where {' and '.join(conditions)} group by all"
+        )
+        names = [item[0] for item in cursor.description or ()]
+        while batch := cursor.fetchmany(1_000):
+            yield from (dict(zip(names, values, strict=True)) for values in batch)
 
 
 def _conditions(scope: Scope) -> Iterator[str]:
     if scope.host:
         name = surt(scope.host).removesuffix(")/").replace("'", "''")
         yield f"(host = '{name})/' or starts_with(host, '{name},') or starts_with(host, '{name}:'))"
+    day = "strftime(make_timestamp(t), '%Y-%m-%d')"
     if scope.first:
-        yield f"day >= '{scope.first.isoformat()}'"
+        yield f"{day} >= '{scope.first.isoformat()}'"
     if scope.last:
-        yield f"day <= '{scope.last.isoformat()}'"
+        yield f"{day} <= '{scope.last.isoformat()}'"
 
 
 def _decisions(log: LogFacts, rows: _Counted) -> Iterator[Block]:
@@ -183,12 +195,13 @@ def _decisions(log: LogFacts, rows: _Counted) -> Iterator[Block]:
     yield Table(
         "Decisions by answer, moment and reason", ("Answer", "Moment", "Reason", "Decisions"), table, source, "reasons"
     )
-    days = {day: dict(counts) for day, counts in rows.days.items()}
+    days = periods(rows.days)
     alt = "; ".join(
         f"{day}: {', '.join(f'{count} {effect}' for effect, count in sorted(counts.items()))}"
-        for day, counts in sorted(days.items())
+        for day, counts in days.items()
     )
-    yield Figure("Decisions by day (UTC) and answer", bars(days), alt)
+    title = "Decisions by period (UTC) and answer"
+    yield Figure(title, bars(days, title), alt)
 
 
 def _coverage(log: LogFacts, rows: _Counted) -> Iterator[Block]:
@@ -198,82 +211,51 @@ def _coverage(log: LogFacts, rows: _Counted) -> Iterator[Block]:
         yield Table("Coverage: what was consulted", heads, table, (_log(log, rows.span),), "coverage")
 
 
-def _looks(directory: Path, scope: Scope) -> Mapping[str, Sequence[Look]]:
-    """Every look at the signal files of the sites that are meant, in order of time, from the archive's index."""
-    place = find(directory)
-    description = read_description(place)
-    found: dict[str, list[Look]] = defaultdict(list)
-    finder = Finder(scope.subjects) if scope.subjects else None
-    for path in warc.archive_files(place.directory / description.archive) if description else ():
-        for entry in warc.read_index(path) if warc.index_path(path).exists() else ():
-            url = str(entry.fields.get("requested", ""))
-            if _meant(url, entry.key, scope, finder):
-                moment = datetime.strptime(entry.timestamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-                said = entry.fields
-                if _in_period(moment, scope):
-                    found[url].append(Look(moment, str(said.get("status", "none")), str(said.get("digest", ""))))
-    return {url: sorted(looks) for url, looks in sorted(found.items())}
-
-
-def _meant(url: str, key: str, scope: Scope, finder: Finder | None) -> bool:
-    name = surt(scope.host).removesuffix(")/") if scope.host else ""
-    if name and not key.startswith((f"{name})/", f"{name},", f"{name}:")):
-        return False
-    if finder is None:
-        return True
-    try:
-        return finder.may_hold(origin_of(url).host)
-    except MalformedUrl:
-        return False
-
-
-def _in_period(moment: datetime, scope: Scope) -> bool:
-    day = moment.date()
-    return (scope.first is None or day >= scope.first) and (scope.last is None or day <= scope.last)
-
-
-def _signals(log: LogFacts, looks: Mapping[str, Sequence[Look]]) -> Iterator[Block]:
-    if not looks:
+def _signals(log: LogFacts, seen: History) -> Iterator[Block]:
+    if not seen.files:
         return
-    marked = {url: _marked(found) for url, found in looks.items()}
-    changed = {url: sum(change for _, change in found) for url, found in marked.items()}
     source = (_log(log, "archive of signals"),)
     yield Paragraph(
-        f"Signal files, and pages that carry signals, in the archive: {len(looks)}; "
-        f"looks at them: {sum(map(len, looks.values()))}; "
-        f"changes between two looks: {sum(changed.values())}.",
+        f"Signal files, and pages that carry signals, in the archive: {seen.files}; "
+        f"looks at them: {seen.looks}; changes between two looks: {seen.changes}.",
         source,
     )
-    plotted = sorted(looks, key=lambda url: (-changed[url], -len(looks[url]), url))[:_PLOTTED]
+    if seen.by_day:
+        days = periods({day: {"changes": count} for day, count in seen.by_day.items()})
+        title = "Changes of signal files by period (UTC)"
+        yield Figure(title, bars(days, title), "; ".join(f"{day}: {one['changes']}" for day, one in days.items()))
     caption = "Looks at signal files over time: an open circle is a look, a filled square a look that found a change"
-    alt = f"{len(plotted)} of {len(looks)} files, those with the most changes first; {sum(changed.values())} changes"
-    yield Figure(caption, timeline([(url, marked[url]) for url in plotted]), alt)
-    rows = [row for url in sorted(looks) for row in _changes(url, looks[url])]
-    if rows:
+    alt = f"{len(seen.drawn)} of {seen.files} files, those with the most changes first; {seen.changes} changes"
+    yield Figure(caption, timeline(seen.drawn, caption), alt)
+    if seen.listed:
         heads = ("File", "Last seen as before", "Seen changed", "Status before", "Status after", "SHA-256 after")
-        yield Table("Changes of signal files", heads, tuple(rows[:_LISTED]), source, "changes")
-        if len(rows) > _LISTED:
-            yield Paragraph(
-                f"{len(rows) - _LISTED} more changes are not listed; narrow the report to see them.", source
-            )
+        rows = tuple(
+            (one.url, one.before.isoformat(), one.after.isoformat(), one.was, one.status, one.digest)
+            for one in seen.listed
+        )
+        yield Table("Changes of signal files", heads, rows, source, "changes")
+    if seen.changes > len(seen.listed):
+        yield Paragraph(
+            f"{seen.changes - len(seen.listed)} more changes are not listed; narrow the report to see them.", source
+        )
 
 
-def _marked(looks: Sequence[Look]) -> list[tuple[datetime, bool]]:
-    before = [None, *looks[:-1]]
-    return [(look.at, old is not None and old[1:] != look[1:]) for old, look in zip(before, looks, strict=True)]
-
-
-def _changes(url: str, looks: Sequence[Look]) -> Iterator[tuple[str, str, str, str, str, str]]:
-    for old, new in itertools.pairwise(looks):
-        if old[1:] != new[1:]:
-            yield (
-                url,
-                old.at.isoformat(),
-                new.at.isoformat(),
-                old.status,
-                new.status,
-                new.digest.removeprefix("sha256:"),
-            )
+def _limits(observed: Observed) -> Iterator[Block]:
+    """What no log can show, and what this one was not checked for."""
+    yield Heading("What this report cannot show")
+    always = (
+        "That nothing was fetched beside the log. Whoever serves a site can compare its own record of requests.",
+        "That a server sent the same bytes to others. The archive holds what the crawler was sent.",
+        "What a site said between two looks. A change is dated by the last look before it and the first after it.",
+        "That the times are true beyond what witnesses and timestamps say; without them they are the operator's.",
+    )
+    yield Bullets(tuple(Paragraph(text, (_MEASURED,)) for text in always))
+    for log in observed.logs:
+        notes = [note for step in log.verification.steps for note in step.notes]
+        gaps = [gap for step in log.verification.steps for gap in step.gaps[:_GAPS]]
+        if notes or gaps:
+            yield Paragraph(f"Of the log {log.origin} the verification says:", (_log(log, "verification"),))
+            yield Bullets(tuple(Paragraph(text) for text in dict.fromkeys([*notes, *gaps])))
 
 
 DOCUMENTS = {NAME: evidence_report}
