@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define UNKNOWN (-1)
+#define PERMITS 1
+#define DOUBTED 2
 
 /* The pairs of bytes that a text holds, as bits of a small set: a text without all pairs of a run cannot hold the run. */
 #define WORDS 4
@@ -77,7 +79,7 @@ typedef struct {
     const int32_t *special_runs, *special_tail, *special_ranks;
     const int32_t *run_at, *rank_table, *rank_rank;
     /* The combinations of ranks by number; their outcomes; and a table to find them by. */
-    /* An outcome is told as twice its number, plus one where it permits access. */
+    /* An outcome is told as four times its number, plus what `put` says about the combination. */
     int32_t *keys, *outcomes, *slots;
     int32_t count, room, mask;
     int32_t *scratch;
@@ -354,15 +356,15 @@ static PyObject *matcher_key(Matcher *self, PyObject *argument) {
 
 static PyObject *matcher_put(Matcher *self, PyObject *arguments) {
     long asked;
-    int outcome, permits;
-    if (!PyArg_ParseTuple(arguments, "lip", &asked, &outcome, &permits)) return NULL;
+    int outcome, permits, doubted;
+    if (!PyArg_ParseTuple(arguments, "lipp", &asked, &outcome, &permits, &doubted)) return NULL;
     int32_t number = checked(self, asked);
     if (number < 0) return NULL;
-    if (outcome < 0 || outcome > INT32_MAX / 2) {
+    if (outcome < 0 || outcome > INT32_MAX / 4) {
         PyErr_SetString(PyExc_ValueError, "not the number of an outcome");
         return NULL;
     }
-    self->outcomes[number] = 2 * outcome + permits;
+    self->outcomes[number] = 4 * outcome + (permits ? PERMITS : 0) + (doubted ? DOUBTED : 0);
     Py_RETURN_NONE;
 }
 
@@ -381,7 +383,8 @@ static Py_ssize_t matcher_length(Matcher *self) { return self->count; }
 static PyMethodDef matcher_methods[] = {
     {"match", (PyCFunction)matcher_match, METH_O, "The number of the combination of ranks for a target."},
     {"key", (PyCFunction)matcher_key, METH_O, "The ranks of a combination."},
-    {"put", (PyCFunction)matcher_put, METH_VARARGS, "put(combination, outcome, permits): say what one comes to."},
+    {"put", (PyCFunction)matcher_put, METH_VARARGS,
+     "put(combination, outcome, permits, doubted): say what one comes to, and whether a second reader may differ."},
     {"ask", (PyCFunction)matcher_ask, METH_O, "Leave what a second reader's refusals match in its own way to Python."},
     {NULL, NULL, 0, NULL}};
 
@@ -552,47 +555,49 @@ static Py_ssize_t their_form(Target *target, const char *text, Py_ssize_t size) 
     return out - target->other;
 }
 
-/* Whether the second reader has to be asked about a URL; -1 where there is no memory. */
-static int asked(Matcher *self, Target *target, const char *text, Py_ssize_t size) {
-    if (target->alike != 0) return target->alike < 0;
-    int32_t number = match_one((Matcher *)self->theirs, target->other, their_form(target, text, size));
+/* Whether a refusal of the second reader matches a URL as it writes it; -1 where there is no memory. */
+static int refused(Matcher *theirs, Target *target, const char *text, Py_ssize_t size) {
+    if (target_room(target, size) < 0) return -1;
+    int32_t number = match_one(theirs, target->other, their_form(target, text, size));
     return number < 0 ? -1 : number > 0;
 }
 
 /* What a row comes to: its outcome, or -2 less its combination where Python has to say; UNKNOWN where memory is short. */
 static int32_t outcome_of(Matcher *self, Target *target, const char *text, Py_ssize_t size, int odd) {
+    target->alike = 1;
     if (odd && normalise(target, text, size) < 0) return UNKNOWN;
     int32_t number = odd ? match_one(self, target->text, target->size) : match_one(self, text, size);
     if (number < 0) return UNKNOWN;
     int32_t outcome = self->outcomes[number];
     if (outcome < 0) return -2 - number;
-    if (odd && (outcome & 1) && self->theirs) {
-        int ask = asked(self, target, text, size);
+    if (outcome & PERMITS && self->theirs && (outcome & DOUBTED || target->alike != 1)) {
+        int ask = target->alike < 0 ? 1 : refused((Matcher *)self->theirs, target, text, size);
         if (ask) return ask < 0 ? UNKNOWN : -2 - number;
     }
-    return outcome >> 1;
+    return outcome >> 2;
 }
 
-#define AHEAD 6
-
-/* Fetch what the matcher of a later row needs, because each origin lies elsewhere in memory. */
-static void prefetch(PyObject *matchers, Py_ssize_t many, const int32_t *slot, Py_ssize_t row, Py_ssize_t rows) {
-    if (row + 2 * AHEAD < rows && slot[row + 2 * AHEAD] >= 0 && slot[row + 2 * AHEAD] < many) {
-        const char *item = (const char *)PyList_GET_ITEM(matchers, slot[row + 2 * AHEAD]);
-        __builtin_prefetch(item);
-        __builtin_prefetch(item + 64);
-        __builtin_prefetch(item + 128);
+/* The rows that have a matcher, one matcher after the other, because each lies elsewhere in memory; NULL: no memory. */
+static int32_t *in_order(const int32_t *slot, const int32_t *start, int32_t rows, int32_t many, int32_t *count) {
+    int32_t *ends = PyMem_Calloc((size_t)many + 1, sizeof(int32_t));
+    int32_t *order = PyMem_Malloc(sizeof(int32_t) * ((size_t)rows + 1));
+    if (ends && order) {
+        for (int32_t row = 0; row < rows; row++)
+            if (slot[row] >= 0 && slot[row] < many && start[row] != UNKNOWN) ends[slot[row] + 1]++;
+        for (int32_t at = 0; at < many; at++) ends[at + 1] += ends[at];
+        *count = ends[many];
+        for (int32_t row = 0; row < rows; row++)
+            if (slot[row] >= 0 && slot[row] < many && start[row] != UNKNOWN) order[ends[slot[row]]++] = row;
+    } else {
+        PyMem_Free(order);
+        order = NULL;
+        PyErr_NoMemory();
     }
-    if (row + AHEAD < rows && slot[row + AHEAD] >= 0 && slot[row + AHEAD] < many) {
-        PyObject *item = PyList_GET_ITEM(matchers, slot[row + AHEAD]);
-        if (!Py_IS_TYPE(item, &MatcherType)) return;
-        const Matcher *matcher = (const Matcher *)item;
-        __builtin_prefetch(matcher->prefix_at + matcher->prefixes / 2);
-        if (matcher->prefixes) __builtin_prefetch(matcher->pool + matcher->prefix_at[0]);
-        if (matcher->heads) __builtin_prefetch(matcher->head_at);
-        __builtin_prefetch(matcher->outcomes);
-    }
+    PyMem_Free(ends);
+    return order;
 }
+
+#define AHEAD 8
 
 static PyObject *match(PyObject *module, PyObject *arguments) {
     PyObject *matchers, *data, *offsets;
@@ -606,12 +611,20 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
         int32_t *result = out.buf;
         Target target = {NULL, NULL, 0, 0, 0};
         Py_ssize_t many = PyList_GET_SIZE(matchers);
-        good = slots.len >= 4 * column.rows && starts.len >= 4 * column.rows && out.len >= 4 * column.rows;
+        good = slots.len >= 4 * column.rows && starts.len >= 4 * column.rows && out.len >= 4 * column.rows &&
+               column.rows < INT32_MAX && many < INT32_MAX;
         if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
-        for (Py_ssize_t row = 0; good && row < column.rows; row++) {
-            prefetch(matchers, many, slot, row, column.rows);
-            /* Without a matcher or a start, the row is the Python tier's: its outcome stays as it is. */
-            if (slot[row] < 0 || slot[row] >= many || start[row] == UNKNOWN) continue;
+        /* Without a matcher or a start, a row is the Python tier's: its outcome stays as it is. */
+        int32_t count = 0, *order = good ? in_order(slot, start, (int32_t)column.rows, (int32_t)many, &count) : NULL;
+        good = order != NULL;
+        for (int32_t at = 0; good && at < count; at++) {
+            int32_t row = order[at];
+            if (at + AHEAD < count) {
+                const char *later = (const char *)column.data.buf + place(&column, order[at + AHEAD]);
+                __builtin_prefetch(later);
+                __builtin_prefetch(later + 64);
+                __builtin_prefetch(&result[order[at + AHEAD]], 1);
+            }
             PyObject *item = PyList_GET_ITEM(matchers, slot[row]);
             int32_t begin = start[row] < 0 ? -2 - start[row] : start[row];
             Py_ssize_t size = (Py_ssize_t)(place(&column, row + 1) - place(&column, row)) - begin;
@@ -620,6 +633,7 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
             result[row] = outcome_of((Matcher *)item, &target, text, size, start[row] < 0);
             good = result[row] != UNKNOWN;
         }
+        PyMem_Free(order);
         PyMem_Free(target.text);
         PyMem_Free(target.other);
         column_close(&column);

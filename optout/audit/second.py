@@ -6,9 +6,9 @@ of Protego's be a refusal of ours too, and let every allowance of ours that outw
 well. If Protego forbids a URL by it, no allowance matches that weighs as much; then ours refuses the URL too, because
 an allowance of ours that saved it would have saved it there.
 
-Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Protego is asked
-about URLs that a doubt matches. Of URLs that the two readers do not write in the same way it is asked about those that
-one of its refusals matches as it writes them.
+Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Only URLs that a doubt
+matches, or that the two readers do not write in the same way, can be forbidden by Protego alone, and of these it is
+asked about those that one of its refusals matches as it writes them.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ class Doubts(NamedTuple):
 
     Attributes:
         never: it forbids nothing at all.
-        patterns: it has to be asked about URLs that one of these matches.
+        patterns: it may have to be asked about URLs that one of these matches, beside those that are read differently.
         readers: whom to ask.
-        refusals: its own, in its own form: it has to be asked about URLs that are read differently where one of them
-            matches `their_form`.
+        refusals: its own, in its own form; it has to be asked where one of them matches `their_form`.
     """
 
     never: bool

@@ -115,15 +115,19 @@ class Site:
     def _learnt(self, combination: int, target: str | None, url: str) -> int:
         """The number of the outcome of a combination, which the compiled tier learns, with the second reader's view."""
         number = self.outcome(combination)
-        if self._view.kernel is not None and not (self._doubted(combination) and self._permits(number)):
-            self.matcher.put(combination, number, self._permits(number))
+        if self._view.kernel is not None:
+            self.matcher.put(combination, number, self._permits(number), self._doubted(combination))
         if self._doubts.never or not self._permits(number):
             return number
         return self._settled(combination, number, target, url)
 
     def _settled(self, combination: int, number: int, target: str | None, url: str) -> int:
         """What the second reader makes of a number that permits access, where it has to be asked."""
-        if not self._doubted(combination) and not self._differs(target or match_target(url), url):
+        target = match_target(url) if target is None else target
+        if reads_alike(target, url) and not self._doubted(combination):
+            return number
+        form = their_form(target, url)
+        if form is None or not self._theirs.match(form):
             return number
         return self._second_outcome(url, combination, number)
 
@@ -136,13 +140,6 @@ class Site:
     def _doubted(self, combination: int) -> bool:
         """Whether a doubt matches, for which the last table stands."""
         return bool(self.matcher.key(combination)[-1] != NO_MATCH)
-
-    def _differs(self, target: str, url: str) -> bool:
-        """Whether the second reader sees something else in a URL, and a refusal of its own in what it sees."""
-        if reads_alike(target, url):
-            return False
-        form = their_form(target, url)
-        return form is not None and self._theirs.match(form) > 0
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
         if not self._doubts.forbid(url):
