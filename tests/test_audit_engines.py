@@ -170,6 +170,7 @@ def test_ray_data_answers_as_decide(store):
     assert answers.to_pylist() == decide(table(), auditor).to_pylist()
 
 
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 def test_spark_answers_as_decide(store, tmp_path):
     needs("spark")
     from optout.audit.spark import judged, session  # noqa: PLC0415

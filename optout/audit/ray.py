@@ -107,3 +107,7 @@ def _start(ray: Any, workers: int) -> None:  # noqa: ANN401
     except ValueError:
         # A cluster that is there already has its own number of processors.
         ray.init(**quiet)
+    except Exception:  # noqa: BLE001 - Ray raises no type of its own here
+        # It gives a busy machine half a minute to start in, and has no setting for more.
+        ray.shutdown()
+        ray.init(num_cpus=workers, **quiet)
