@@ -116,7 +116,7 @@ def test_the_first_example_of_the_how_to_page_runs(capsys):
         assert word in said
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore:PySpark:FutureWarning")
 @pytest.mark.parametrize("library", ["datasets", "datatrove", "ray", "pyspark"])
 def test_the_example_for_a_library_runs(library, tmp_path, monkeypatch, capsys):
     if importlib.util.find_spec(library) is None:

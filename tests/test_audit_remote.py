@@ -91,6 +91,17 @@ def test_a_second_run_reads_only_what_has_changed(store, s3, monkeypatch):
     assert (report["rows"]["judged"], report["rows"]["kept"]) == (3, 2)
 
 
+def test_audits_in_buckets_are_compared(store, s3, tmp_path, capsys):
+    s3.pipe_file("bucket/in/a.jsonl", b'{"url": "https://open.example/page"}\n')
+    assert audit(store, "s3://bucket/before", "s3://bucket/in") == 0
+    closed = audit_dataset.make(tmp_path / "closed", audit_dataset.state("https://open.example", audit_dataset.SHUT))
+    assert audit(closed, "s3://bucket/after", "s3://bucket/in") == 0
+    capsys.readouterr()
+    compared = ["audit", "--diff", "s3://bucket/before", "s3://bucket/after", "--out", str(tmp_path), "--json"]
+    assert main(compared) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(tmp_path / "removals.parquet"), "remove": 1}
+
+
 def test_workers_fetch_and_put_for_themselves(store, s3):
     for name in "ab":
         s3.pipe_file(f"bucket/in/{name}.jsonl", b'{"url": "https://open.example/page"}\n' * 10)

@@ -31,7 +31,7 @@ def test_shares_that_run_side_by_side_give_what_one_run_gives(store, tmp_path):
     assert main(words(store, tmp_path / "whole", data)) == 2
     shares = [words(store, tmp_path / "shared", data, "--shard", f"{share}/3", "--json") for share in range(3)]
     processes = [subprocess.Popen([sys.executable, "-c", CODE, *one], stdout=subprocess.PIPE) for one in shares]
-    told = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    told = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
     # The one that has the file which is cut off says so; the others do not.
     assert sorted(process.returncode for process in processes) == [0, 0, 2]
     assert audit_dataset.snapshot(tmp_path / "shared") == audit_dataset.snapshot(tmp_path / "whole")

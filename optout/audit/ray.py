@@ -80,7 +80,7 @@ def started(workers: int) -> Iterator[Any]:
         workers: how many processes to use, where Ray has to be started.
 
     Raises:
-        UnreadableInput: Ray is not installed.
+        UnreadableInput: Ray is not installed or cannot be started.
     """
     try:
         import ray
@@ -89,13 +89,25 @@ def started(workers: int) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    try:
+        _start(ray, workers)
+    except Exception as error:
+        mend = "see Ray's own log; this machine may be short of memory or time"
+        raise UnreadableInput(f"Ray cannot be started: {str(error).splitlines()[0]}", mend=mend) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _start(ray: Any, workers: int) -> None:  # noqa: ANN401
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(num_cpus=workers, **quiet)
     except ValueError:
         # A cluster that is there already has its own number of processors.
         ray.init(**quiet)
-    try:
-        yield ray
-    finally:
+    except Exception:  # noqa: BLE001 - Ray raises no type of its own here
+        # It gives a busy machine half a minute to start in, and has no setting for more.
         ray.shutdown()
+        ray.init(num_cpus=workers, **quiet)

@@ -210,6 +210,18 @@ def near_folder(where: Location, names: Iterable[str]) -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def near_decisions(where: Location) -> Iterator[Path]:
+    """A folder of this machine that has the decisions of an audit; that folder itself where it is of this machine.
+
+    Raises:
+        UnreadableInput: there are none, or they cannot be fetched.
+    """
+    names = [f"decisions/{name}" for _, name in listed(f"{where}/decisions")] if isinstance(where, Remote) else []
+    with near_folder(where, names) as folder:
+        yield folder
+
+
 def part_of(where: Location) -> Path:
     """Where to write a file until it is whole: beside its place, because it is moved there afterwards."""
     if isinstance(where, Remote):

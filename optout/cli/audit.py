@@ -93,21 +93,24 @@ def _add_columns(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Audit a dataset, or compare two audits."""
     if arguments.diff:
-        first, second = map(Path, arguments.diff)
-        return _diff(first, second, Path(arguments.out or "."), as_json=arguments.json)
+        first, second = arguments.diff
+        return _diff(first, second, arguments.out or ".", as_json=arguments.json)
     for name, value in (("DATA", arguments.data), ("--store DIR", arguments.store), ("--out OUT", arguments.out)):
         if not value:
             raise UnreadableInput(f"no {name} given", mend="write optout audit DATA... --store DIR --out OUT")
     return _audit(arguments)
 
 
-def _diff(first: Path, second: Path, folder: Path, *, as_json: bool) -> int:
+def _diff(first: str, second: str, out: str, *, as_json: bool) -> int:
     """Write `removals.parquet`: rows to remove, rows to add, and rows whose reason is another."""
     from optout.audit.diff import compare
+    from optout.audit.storage import location, near_decisions, on_this_machine
 
+    folder = on_this_machine(out, "--out")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "removals.parquet"
-    counted = compare(first, second, target)
+    with near_decisions(location(first)) as before, near_decisions(location(second)) as after:
+        counted = compare(before, after, target)
     if as_json:
         print(json.dumps({"file": str(target), **counted}))
         return DONE
