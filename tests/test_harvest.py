@@ -11,12 +11,12 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from origin_simulator import Answer, Simulator
+from warc_samples import NOON, record
 
 from optout import engine
 from optout.acquisition import imports, origin_list, policy_files
@@ -33,7 +33,6 @@ from optout.urls import origin_of
 
 POLICY = policy_files.load("eu-gpai", as_of=date(2026, 11, 23))
 ROLES = engine.required_paths(POLICY)
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEAF = Ears(lambda _: None, lambda _: None, lambda _: None)
 
 
@@ -390,18 +389,6 @@ def exchanges(found):
 
 def faults(found):
     return [item for item in found if isinstance(item, imports.Fault)]
-
-
-def record(url, status="200 OK", body=b"User-agent: *\nDisallow: /\n", headers=(), kind="response"):
-    """One WARC record with an HTTP message in it."""
-    lines = [f"HTTP/1.1 {status}", "Content-Type: text/plain", *(f"{name}: {value}" for name, value in headers)]
-    block = "\r\n".join([*lines, "", ""]).encode() + body
-    head = [
-        "WARC/1.0", f"WARC-Type: {kind}", f"WARC-Target-URI: {url}", f"WARC-Date: {NOON:%Y-%m-%dT%H:%M:%SZ}",
-        f"WARC-Record-ID: <urn:uuid:{uuid4()}>", f"Content-Type: application/http; msgtype={kind}",
-        f"Content-Length: {len(block)}", "", "",
-    ]  # fmt: skip
-    return "\r\n".join(head).encode() + block + b"\r\n\r\n"
 
 
 @pytest.fixture
