@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -627,6 +628,25 @@ def test_the_dated_states_of_an_origin_are_listed(tmp_path, capsys):
     assert show(tmp_path, "https://a.example/any/page") == 0
     text = capsys.readouterr().out
     assert "2026-03-02 12:00:00Z   nothing changed" in text
+
+
+def test_the_table_tells_what_each_state_meant_and_where_it_came_from(tmp_path, capsys):
+    moved = "https://www.a.example/robots.txt"
+    answers = [
+        {"body": b"User-agent: *\nAllow: /\n"},
+        {"body": b"User-agent: *\nDisallow: /\n", "redirects": (moved,)},
+        {"status": None, "error": "timeout"},
+    ]
+    with Store.open(tmp_path / "store", create=True) as store:
+        for day, answer in enumerate(answers):
+            fields = {"status": 200, "fetched_at": NOON + timedelta(days=day), **answer}
+            store.put([Exchange("https://a.example/robots.txt", "/robots.txt", **fields)])
+    assert show(tmp_path, "a.example") == 0
+    text = capsys.readouterr().out
+    reasons = re.findall(r"no-reservation|robots\.[a-z.]+[a-z]", text.replace("/robots.txt", ""))
+    assert reasons == ["no-reservation", "robots.group.disallow", "robots.unreachable"]
+    assert "from https" in text
+    assert "timeout" in text
 
 
 def test_an_origin_that_nobody_has_seen_is_said_so(tmp_path, capsys):
