@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from origin_simulator import Answer, Simulator
+from warc_samples import NOON, record
 
 from optout import engine
 from optout.acquisition import imports, origin_list, policy_files
@@ -33,7 +34,6 @@ from optout.urls import origin_of
 
 POLICY = policy_files.load("eu-gpai", as_of=date(2026, 11, 23))
 ROLES = engine.required_paths(POLICY)
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEAF = Ears(lambda _: None, lambda _: None, lambda _: None)
 
 
@@ -392,18 +392,6 @@ def faults(found):
     return [item for item in found if isinstance(item, imports.Fault)]
 
 
-def record(url, status="200 OK", body=b"User-agent: *\nDisallow: /\n", headers=(), kind="response"):
-    """One WARC record with an HTTP message in it."""
-    lines = [f"HTTP/1.1 {status}", "Content-Type: text/plain", *(f"{name}: {value}" for name, value in headers)]
-    block = "\r\n".join([*lines, "", ""]).encode() + body
-    head = [
-        "WARC/1.0", f"WARC-Type: {kind}", f"WARC-Target-URI: {url}", f"WARC-Date: {NOON:%Y-%m-%dT%H:%M:%SZ}",
-        f"WARC-Record-ID: <urn:uuid:{uuid4()}>", f"Content-Type: application/http; msgtype={kind}",
-        f"Content-Length: {len(block)}", "", "",
-    ]  # fmt: skip
-    return "\r\n".join(head).encode() + block + b"\r\n\r\n"
-
-
 @pytest.fixture
 def warc(tmp_path):
     """Make a WARC file with these records."""
@@ -640,6 +628,25 @@ def test_the_dated_states_of_an_origin_are_listed(tmp_path, capsys):
     assert show(tmp_path, "https://a.example/any/page") == 0
     text = capsys.readouterr().out
     assert "2026-03-02 12:00:00Z   nothing changed" in text
+
+
+def test_the_table_tells_what_each_state_meant_and_where_it_came_from(tmp_path, capsys):
+    moved = "https://www.a.example/robots.txt"
+    answers = [
+        {"body": b"User-agent: *\nAllow: /\n"},
+        {"body": b"User-agent: *\nDisallow: /\n", "redirects": (moved,)},
+        {"status": None, "error": "timeout"},
+    ]
+    with Store.open(tmp_path / "store", create=True) as store:
+        for day, answer in enumerate(answers):
+            fields = {"status": 200, "fetched_at": NOON + timedelta(days=day), **answer}
+            store.put([Exchange("https://a.example/robots.txt", "/robots.txt", **fields)])
+    assert show(tmp_path, "a.example") == 0
+    text = capsys.readouterr().out
+    reasons = re.findall(r"no-reservation|robots\.[a-z.]+[a-z]", text.replace("/robots.txt", ""))
+    assert reasons == ["no-reservation", "robots.group.disallow", "robots.unreachable"]
+    assert "from https" in text
+    assert "timeout" in text
 
 
 def test_an_origin_that_nobody_has_seen_is_said_so(tmp_path, capsys):

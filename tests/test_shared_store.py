@@ -350,6 +350,17 @@ def test_a_server_without_a_store_is_not_made_one_by_a_reader(make, kind, capsys
     assert "holds no store" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_a_machine_whose_clock_is_wrong_may_read_and_not_write(make, kind, monkeypatch):
+    """Its captures would be newer than everybody's for as long as it is ahead."""
+    address = make(kind)
+    open_store(address, create=True).close()
+    monkeypatch.setattr("optout.acquisition.captures.LARGEST_SKEW", timedelta(seconds=-1))
+    with pytest.raises(StoreError, match="clocks of this machine and of"):
+        open_store(address, create=True)
+    open_store(address).close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_of_another_edition_is_refused(make, kind):
     address = make(kind)

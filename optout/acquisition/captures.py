@@ -46,6 +46,25 @@ class StoreUnreachable(StoreError):
     """A store on a server that does not answer, or not now."""
 
 
+LARGEST_SKEW = timedelta(minutes=5)
+
+
+def compare_clocks(name: str, theirs: datetime) -> None:
+    """Make sure that what is written here is dated as everybody else dates it.
+
+    Args:
+        name: of the server.
+        theirs: what its clock says now.
+
+    Raises:
+        StoreError: our clock is wrong, or the server's is: captures from the future would hide what comes after them.
+    """
+    skew = datetime.now(UTC) - theirs
+    if abs(skew) > LARGEST_SKEW:
+        said = f"the clocks of this machine and of {name} are {abs(skew).total_seconds():,.0f} seconds apart"
+        raise StoreError(said, mend="set them right, with NTP for instance")
+
+
 class Row(NamedTuple):
     """One capture of one signal file.
 

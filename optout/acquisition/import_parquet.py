@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from optout.acquisition import coding
 from optout.acquisition.imports import Fault, well_known
 from optout.model import Exchange
 
@@ -100,12 +101,15 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
         return None
     role, url = named
     status = None if values["status"] is None else int(values["status"])
-    body = _body(values["body"])
+    headers = _headers(values.get("headers"))
+    if status is not None and 200 <= status < 300 and values["body"] is None:
+        raise ValueError(f"status {status} without a body, which might have said anything")
+    body = _plain(_body(values["body"]), headers)
     return Exchange(
         url,
         role,
         status=status,
-        headers=_headers(values.get("headers")),
+        headers=headers,
         body=body[:_LARGEST],
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
@@ -117,6 +121,19 @@ def _body(value: object) -> bytes:
     if value is None:
         return b""
     return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+
+
+def _plain(body: bytes, headers: Headers) -> bytes:
+    """A body without codings, which some collectors remove and some do not; two of them show by their first octets."""
+    names = coding.codings(headers)
+    if not names:
+        return body
+    try:
+        return coding.decoded(body, names, _LARGEST + 1)[0]
+    except coding.CodingError:
+        if body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+            raise
+        return body
 
 
 def _time(value: object) -> datetime:

@@ -45,9 +45,6 @@ class Reader:
             yield Fault(str(path), "", "it does not stand under the name of its host (HOST/robots.txt)")
             return
         saved_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        if saved_at > datetime.now(UTC):
-            yield Fault(str(path), "", f"its date, {saved_at:%Y-%m-%d}, is in the future")
-            return
         with path.open("rb") as file:
             body = file.read(_LARGEST + 1)
         cut = len(body) > _LARGEST

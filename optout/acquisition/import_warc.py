@@ -10,10 +10,12 @@ import json
 import re
 from collections import OrderedDict
 from dataclasses import replace
+from io import SEEK_END
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
+from optout.acquisition import coding
 from optout.acquisition.imports import Fault, well_known
 from optout.model import ASSET, RESOURCE, Exchange
 
@@ -24,16 +26,18 @@ if TYPE_CHECKING:
 
     from fastwarc.warc import HeaderMap, WarcRecord
 
-_ANSWERS = WarcRecordType.response | WarcRecordType.revisit | WarcRecordType.metadata | WarcRecordType.unknown
+_ANSWERS = (WarcRecordType.response, WarcRecordType.revisit, WarcRecordType.metadata, WarcRecordType.unknown)
 _LIST_TYPE = "application/json; profile=optout-exchanges"
 _PAGES = frozenset({RESOURCE, ASSET})
 _PREFIX = "x-archive-orig-"
-_CODINGS = frozenset({"content-encoding", "transfer-encoding"})
+_TRANSFER = "transfer-encoding"
 _LARGEST = 16_000_000
 _BODIES_REMEMBERED = 128_000_000
 _EXCHANGES_REMEMBERED = 4_096
 _GZIP, _PLAIN = b"\x1f\x8b\x08", b"WARC/1."
 _CHUNK = 1 << 20
+_FIRST_CHUNK = 1 << 12
+_FAULTS_BORNE = 10_000
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 Value = TypeVar("Value")
@@ -45,6 +49,10 @@ class _Damaged(Exception):
 
 class _Missed(_Damaged):
     """A record that refers to one that was not read."""
+
+
+class _Cut(_Damaged):
+    """A record that claims to be longer than the file, so that what follows would count as part of it."""
 
 
 class _Memory(Generic[Value]):
@@ -78,6 +86,8 @@ class Reader:
         """Look for captures of these well-known paths."""
         self._roles = roles
         self.at = 0
+        self._records = 0
+        self._is_cut = False
         self._bodies: _Memory[bytes] = _Memory(_BODIES_REMEMBERED)
         self._exchanges: _Memory[Exchange] = _Memory(_EXCHANGES_REMEMBERED)
 
@@ -85,8 +95,12 @@ class Reader:
         """Read one file; after damage, from the next place where a record begins."""
         with path.open("rb") as file:
             start: int | None = 0
-            while start is not None:
+            self._records = stretches = 0
+            while start is not None and stretches < _FAULTS_BORNE:
                 start = yield from self._stretch(file, start, path)
+                stretches += 1
+            if start is not None:
+                yield Fault(str(path), f"byte {start}", "so many places are damaged that the rest is not read")
 
     def _stretch(
         self, file: BinaryIO, start: int, path: Path
@@ -94,16 +108,33 @@ class Reader:
         """Read until the end or the next damage; give the place to go on from."""
         file.seek(start)
         at = start
+        empty: list[tuple[Exchange, ...] | Fault] = []
         try:
-            for record in ArchiveIterator(file, _ANSWERS, parse_http=True, auto_decode="all"):
+            for record in ArchiveIterator(file, parse_http=False):
+                self._records += 1
+                yield from empty
                 at = self.at = start + record.stream_pos
-                yield from self._record(record, f"byte {at}", path)
+                self._is_cut = False
+                found = list(self._record(record, f"byte {at}", path))
+                if self._is_cut:
+                    yield from found
+                    return _next_record(file, at + 1)
+                empty = found if any(map(_is_empty, found)) else []
+                yield from () if empty else found
         except OSError as error:
+            # What is not followed by a record has another length than it says; nothing shows how an empty one was cut.
             yield Fault(str(path), f"after byte {at}", str(error))
             return _next_record(file, at + 1)
+        yield from empty
+        if not self._records and file.seek(0, SEEK_END):
+            yield Fault(str(path), "", "there is no WARC record in it")
         return None
 
     def _record(self, record: WarcRecord, place: str, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:
+        if record.record_type == WarcRecordType.no_type:
+            yield Fault(str(path), place, "the record's head is cut or names no type")
+        if record.record_type not in _ANSWERS:
+            return
         try:
             if record.headers.get("Content-Type") == _LIST_TYPE:
                 yield from self._documents(json.loads(record.reader.read(_LARGEST)))
@@ -112,6 +143,7 @@ class Reader:
                 if exchange.role.startswith("/"):
                     yield (exchange,)
         except (_Damaged, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._is_cut = isinstance(error, _Cut)
             yield Fault(str(path), place, str(error) or type(error).__name__, isinstance(error, _Missed))
 
     def _documents(self, listed: list[dict[str, str]]) -> Iterator[tuple[Exchange, ...]]:
@@ -174,12 +206,21 @@ class Reader:
             return known, False
         announced = record.content_length
         body = record.reader.read(_LARGEST + 1)
-        coded = any(name.lower() in _CODINGS for name, _ in http)
-        if not coded and len(body) < min(announced, _LARGEST):
-            raise _Damaged(f"cut in mid-record: {len(body)} of {announced} bytes")
+        transferred = any(name.lower() == _TRANSFER for name, _ in http)
+        if not transferred and len(body) < min(announced, _LARGEST):
+            raise _Cut(f"cut in mid-record: {len(body)} of {announced} bytes")
+        is_cut = len(body) > _LARGEST
+        names = coding.codings(http)
+        if names:
+            body, is_cut = coding.decoded(body[:_LARGEST], names, _LARGEST, is_cut=is_cut)
         for key in filter(None, (digest, record.record_id)):
             self._bodies.put(key, body, len(body) + 200)
-        return body[:_LARGEST], len(body) > _LARGEST
+        return body[:_LARGEST], is_cut
+
+
+def _is_empty(found: tuple[Exchange, ...] | Fault) -> bool:
+    """Whether it is an answer that permits everything because nothing is in it."""
+    return isinstance(found, tuple) and any(exchange.status == 200 and not exchange.body for exchange in found)
 
 
 def _pass_over(kind: str) -> None:
@@ -196,7 +237,12 @@ def _asked(record: WarcRecord) -> str:
 
 
 def _http(record: WarcRecord) -> HeaderMap | None:
-    """The HTTP head of a record, which is missing in some, whatever the library's types say."""
+    """The HTTP head of a record, which is missing in some, whatever the library's types say.
+
+    Raises:
+        OSError: it is too long, or its chunks end early.
+    """
+    record.parse_http(auto_decode="transfer")
     return record.http_headers
 
 
@@ -212,11 +258,11 @@ def _next_record(file: BinaryIO, start: int) -> int | None:
     file.seek(0)
     mark = _GZIP if file.read(len(_GZIP)) == _GZIP else _PLAIN
     file.seek(start)
-    ahead = b""
-    while chunk := file.read(_CHUNK):
+    ahead, size = b"", _FIRST_CHUNK
+    while chunk := file.read(size):
         found = (ahead + chunk).find(mark)
         if found >= 0:
             return start - len(ahead) + found
         start += len(chunk)
-        ahead = (ahead + chunk)[-len(mark) + 1 :]
+        ahead, size = (ahead + chunk)[-len(mark) + 1 :], _CHUNK
     return None

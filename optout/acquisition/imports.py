@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -30,6 +31,7 @@ INDEX_SUFFIXES = (".cdx", ".cdxj", ".cdx.gz")
 ARC_SUFFIXES = (".arc", ".arc.gz")
 
 _SNIFFED = 4
+_SKEW = timedelta(days=1)
 _MEND = {
     INDEX_SUFFIXES: "an index holds no bodies; bring in the WARC records that it points to",
     ARC_SUFFIXES: "an ARC file; convert it first: warcio recompress IN.arc.gz OUT.warc.gz",
@@ -145,11 +147,20 @@ class Import:
         self._reading = self._readers[kind]
         self._reading.at = 0
         whole = True
-        for found in self._reading.read(path):
+        for item in self._reading.read(path):
+            found = item if isinstance(item, Fault) else _dated(item, path)
             whole = whole and not isinstance(found, Fault)
             yield found
         if whole:
             yield Whole(mark)
+
+
+def _dated(visit: tuple[Exchange, ...], path: Path) -> tuple[Exchange, ...] | Fault:
+    """A visit, unless it was made in the future: that would pass for the newest state until then."""
+    latest = max(exchange.fetched_at for exchange in visit if exchange.fetched_at is not None)
+    if latest <= datetime.now(UTC) + _SKEW:
+        return visit
+    return Fault(str(path), visit[0].url, f"its date, {latest:%Y-%m-%d}, is in the future")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool, int]]:

@@ -21,6 +21,7 @@ from optout.acquisition.captures import (
     Row,
     StoreError,
     StoreUnreachable,
+    compare_clocks,
     microseconds,
     moment_of,
 )
@@ -127,6 +128,8 @@ class PostgresBackend:
 
     def _connect(self, *, create: bool) -> None:
         self._run(self._make_pool)
+        if create:
+            compare_clocks(self._name, self._fetch("SELECT clock_timestamp()")[0][0])
         there = "SELECT to_regclass('optout.about') IS NOT NULL"
         if not self._fetch(there)[0][0]:
             if not create:

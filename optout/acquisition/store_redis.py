@@ -28,10 +28,13 @@ from optout.acquisition.captures import (
     Row,
     StoreError,
     StoreUnreachable,
+    compare_clocks,
+    moment_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
 
 _PREFIX = "optout:"
 _FORMAT_KEY = f"{_PREFIX}format"
@@ -90,7 +93,7 @@ class RedisBackend:
         """
         retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES)
         try:
-            client = redis.Redis.from_url(
+            client: Any = redis.Redis.from_url(
                 address, retry=retry, socket_timeout=_SECONDS, socket_connect_timeout=_CONNECT_SECONDS
             )
         except ValueError as fault:
@@ -98,6 +101,7 @@ class RedisBackend:
         backend = cls(client, name)
         with backend._faults():
             if create:
+                compare_clocks(name, _moment(*client.time()))
                 client.set(_FORMAT_KEY, FORMAT, nx=True)
             found = client.get(_FORMAT_KEY)
         if found is None:
@@ -240,6 +244,10 @@ class RedisBackend:
             raise StoreUnreachable(f"store {self._name}: {fault}", mend="start the server, or wait for it") from fault
         except (redis.RedisError, ValueError) as fault:
             raise StoreError(f"store {self._name}: {fault}", mend="mend the server, or name another store") from fault
+
+
+def _moment(seconds: int, microseconds: int) -> datetime:
+    return moment_of(seconds * 1_000_000 + microseconds)
 
 
 def _body_key(digest: bytes) -> str:

@@ -7,12 +7,14 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from optout import engine
 from optout.acquisition.origin_list import target
 from optout.acquisition.stores import open_store
 from optout.cli import options
 from optout.cli.exit_codes import DONE, NO
 from optout.cli.harvest_progress import table
 from optout.cli.verdicts import printable
+from optout.model import Purpose
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,15 +42,21 @@ def _show_origin(origin: str, store: Store, arguments: Namespace) -> None:
         for state, files, changed in zip(states, listed, changes, strict=True):
             print(json.dumps(_state_json(origin, state, files, changed)))
         return
-    listing = table(origin, "file that changed", "answer", "SHA-256 of the body")
+    listing = table(origin, "file that changed", "answer", "SHA-256 of the body", "AI training, of /")
     for state, files, changed in zip(states, listed, changes, strict=True):
-        when = f"{state.captured_at:%Y-%m-%d %H:%M:%S}Z"
-        for name in changed:
-            listing.add_row(when, *_cells(name, files[name]))
-            when = ""
-        if not changed:
-            listing.add_row(when, "nothing changed", "", "")
+        rows = [_cells(name, files[name]) for name in changed] or [("nothing changed", "", "")]
+        begin = f"{state.captured_at:%Y-%m-%d %H:%M:%S}Z"
+        effect = _effect(origin, state, arguments)
+        for number, cells in enumerate(rows):
+            listing.add_row("" if number else begin, *cells, "" if number else effect)
     options.console().print(listing)
+
+
+def _effect(origin: str, state: OriginState, arguments: Namespace) -> str:
+    """What the policy makes of a state for the whole site, so that people see which changes matter."""
+    compiled = engine.compile(state.exchanges, options.policy(arguments), options.identity(arguments))
+    decision = compiled.decide(f"{origin}/").decision(Purpose.AI_TRAIN)
+    return f"{decision.effect}: {decision.reason}"
 
 
 def _dated(state: OriginState, captures: dict[Any, Capture]) -> dict[str, Capture]:
@@ -68,6 +76,8 @@ def _said(capture: Capture) -> tuple[object, ...]:
 
 def _cells(name: str, capture: Capture) -> tuple[str, str, str]:
     answer = capture.error or str(capture.status)
+    if capture.redirects:
+        answer += f" from {printable(capture.redirects[-1])}"
     return printable(name), answer, capture.digest[:16] if capture.status and capture.status < 300 else ""
 
 

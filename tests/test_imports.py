@@ -1,0 +1,380 @@
+"""Files from others: whatever is in them, in bounded memory, each fault with its place, and nothing read twice."""
+
+import gzip
+import json
+import os
+import re
+import tracemalloc
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import brotli
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from store_servers import wipe
+from warc_samples import NOON, record
+
+from optout import engine
+from optout.acquisition import policy_files
+from optout.acquisition.history import Store
+from optout.acquisition.imports import Fault, Import, Skipped, Whole
+from optout.cli import main
+from optout.model import Availability
+
+ROLES = engine.required_paths(policy_files.load("eu-gpai", as_of=date(2026, 11, 23)))
+CLOSED = b"User-agent: *\nDisallow: /\n"
+
+
+def robots(number, **fields):
+    return record(f"https://{number}.example/robots.txt", **fields)
+
+
+def sized(made, length):
+    """The record with another length than it has."""
+    return re.sub(rb"Content-Length: \d+", b"Content-Length: %s" % str(length).encode(), made, count=1)
+
+
+def read(*paths):
+    """The exchanges, and the faults as text."""
+    visits, faults = [], []
+    for found in Import([Path(path) for path in paths], ROLES).read():
+        if isinstance(found, Fault):
+            faults.append(str(found))
+        elif not isinstance(found, Whole | Skipped):
+            visits += found
+    return visits, faults
+
+
+def write(path, *parts):
+    made = [gzip.compress(part) for part in parts] if path.name.endswith(".gz") else parts
+    path.write_bytes(b"".join(made))
+    return path
+
+
+def urls(visits):
+    return [visit.url.split("/")[2] for visit in visits]
+
+
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (sized(robots(0), 5_000_000_000), "of 4999"),
+        (sized(robots(0), -5), "no HTTP response"),
+        (sized(robots(0), "many"), "no HTTP response"),
+        (sized(robots(0), 30), "Invalid WARC header"),
+        (robots(0, headers=(("X", "y" * 5_000_000),)), "Maximum header length"),
+        (robots(0).replace(b"WARC/1.0\r\n", b"WARC/1.0\r\nX: " + b"y" * 5_000_000 + b"\r\n"), "Maximum header length"),
+        (robots(0).replace(b"2026-03-01T", b"2026-13-41T"), "no WARC-Date"),
+        (robots(0).replace(b"2026-03-01T", b"2199-03-01T"), "2199-03-01, is in the future"),
+        (robots(0, body=gzip.compress(CLOSED)[:-12], headers=(("Content-Encoding", "gzip"),)), "ends before"),
+        (robots(0, body=b"\x1f\x9d\x90", headers=(("Content-Encoding", "compress"),)), "nobody knows the coding"),
+        (robots(0, body=b"19\r\nUser-agent", headers=(("Transfer-Encoding", "chunked"),)), "unexpected end"),
+    ],
+    ids=[
+        "five-gigabytes", "negative", "no-number", "shorter", "http-head-flood", "warc-head-flood", "no-date", "future",
+        "half-a-gzip", "unknown-coding", "cut-chunks",
+    ],
+)  # fmt: skip
+def test_a_bad_record_is_a_fault_and_costs_no_other(tmp_path, name, first, says):
+    path = write(tmp_path / name, first, robots(1), robots(2))
+    visits, faults = read(path)
+    assert any(says in fault for fault in faults), faults
+    assert all(fault.startswith(str(path)) for fault in faults)
+    assert {"1.example", "2.example"} >= set(urls(visits)) >= {"2.example"}
+    assert all(visit.body == CLOSED for visit in visits)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\0" * 50_000, b"\x1f\x8b\x08" * 20_000, b"WARC/1.0\r\n" * 20], ids=["0", "gz", "warc"]
+)
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+def test_what_only_looks_like_an_archive_is_a_fault(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    visits, faults = read(tmp_path / name)
+    assert (visits, bool(faults)) == ([], True)
+
+
+def test_a_file_that_is_nothing_but_damage_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("optout.acquisition.import_warc._FAULTS_BORNE", 50)
+    (tmp_path / "a.warc").write_bytes(b"WARC/1.0\r\n" * 20_000)
+    _, faults = read(tmp_path / "a.warc")
+    assert len(faults) == 51
+    assert "the rest is not read" in faults[-1]
+
+
+@pytest.mark.parametrize("cut", [b"WARC/1.0\r\nWARC-Ty", b"WARC/1.0\r\nWARC-Type: response\r\nContent-Le"])
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+def test_a_file_that_ends_in_a_records_head_is_a_fault(tmp_path, name, cut):
+    visits, faults = read(write(tmp_path / name, robots(0), cut))
+    assert urls(visits) == ["0.example"]
+    assert "head is cut" in faults[0]
+
+
+def test_an_empty_file_and_one_without_answers_are_no_faults(tmp_path):
+    (tmp_path / "empty.warc.gz").write_bytes(b"")
+    write(tmp_path / "asked.warc.gz", robots(0, kind="request"))
+    assert read(tmp_path) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        robots(0, body=b"#" * 60_000_000),
+        robots(0, body=gzip.compress(b"#" * 60_000_000), headers=(("Content-Encoding", "gzip"),)),
+    ],
+    ids=["in-the-file", "in-the-body"],
+)
+def test_a_bomb_is_cut(tmp_path, made):
+    path = write(tmp_path / "a.warc.gz", made, robots(1))
+    tracemalloc.start()
+    try:
+        visits, _ = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert urls(visits) == ["0.example", "1.example"]
+    assert (len(visits[0].body), visits[0].truncated) == (16_000_000, True)
+    assert peak < 100_000_000
+
+
+def test_hostile_urls_are_no_signal_files(tmp_path):
+    wrong = ["https://../robots.txt", "https://a.example:99999/robots.txt", "https://[::1/robots.txt"]
+    wrong += ["javascript:/robots.txt", f"https://{'a' * 5000}/robots.txt", "https://x\x1b[31m.example/robots.txt"]
+    path = write(tmp_path / "a.warc", *map(record, wrong), robots(1))
+    visits, _ = read(path)
+    assert urls(visits) == ["1.example"]
+
+
+# Parquet.
+
+
+def table(**columns):
+    base = {
+        "url": ["https://0.example/robots.txt", "https://1.example/robots.txt"],
+        "status": [200, 200],
+        "body": [CLOSED, CLOSED],
+        "fetched_at": pa.array([NOON, NOON], pa.timestamp("us", "UTC")),
+    }
+    return pa.table(base | columns)
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        ({"body": [None, CLOSED]}, "without a body"),
+        ({"url": pa.array([b"https://0.example/robots.txt", None], pa.binary())}, "not text"),
+        ({"status": ["many", "200"]}, "many"),
+        ({"fetched_at": pa.array([1, 2])}, "no timestamp"),
+        ({"fetched_at": pa.array([NOON.replace(year=2199), NOON], pa.timestamp("us", "UTC"))}, "in the future"),
+        ({"headers": ["{", None]}, "Expecting"),
+        ({"headers": [[["a", "b", "c"]], None]}, "unpack"),
+        ({"headers": ["[1]", None]}, ""),
+        (
+            {
+                "headers": ['{"Content-Encoding": "gzip"}', None],
+                "body": pa.array([gzip.compress(CLOSED)[:-12], CLOSED]),
+            },
+            "ends before",
+        ),
+    ],
+    ids=["no-body", "binary-url", "status", "time", "future", "json", "triples", "numbers", "half-a-gzip"],
+)
+def test_a_bad_row_is_a_fault_with_its_number_and_is_no_permission(tmp_path, column, says):
+    pq.write_table(table(**column), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert faults
+    assert says in faults[0]
+    assert "row 0" in faults[0] or "0.example" in faults[0]
+    assert set(urls(visits)) <= {"1.example"}
+
+
+@pytest.mark.parametrize("name", ["gzip", "br"])
+def test_bodies_are_taken_with_and_without_their_coding(tmp_path, name):
+    headers = [json.dumps({"Content-Encoding": name})] * 2
+    made = gzip.compress(CLOSED) if name == "gzip" else brotli.compress(CLOSED)
+    pq.write_table(table(headers=headers, body=pa.array([made, CLOSED])), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert ([visit.body for visit in visits], faults) == ([CLOSED, CLOSED], [])
+
+
+def test_a_huge_cell_is_cut(tmp_path):
+    pq.write_table(table(body=[b"#" * 40_000_000, CLOSED]), tmp_path / "a.parquet", compression="zstd")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert [(len(visit.body), visit.truncated) for visit in visits] == [(16_000_000, True), (len(CLOSED), False)]
+    assert faults == []
+
+
+def test_files_of_different_schemas_in_a_folder_come_in_together(tmp_path):
+    pq.write_table(table(), tmp_path / "a.parquet")
+    pq.write_table(table(status=pa.array([200, 404], pa.int16())), tmp_path / "b.parquet")
+    pq.write_table(table(body=pa.array(["x", "y"], pa.large_string())), tmp_path / "c.parquet")
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "d.parquet")
+    (tmp_path / "e.parquet").write_bytes(b"PAR1" + os.urandom(100) + b"PAR1")
+    visits, faults = read(tmp_path)
+    assert len(visits) == 6
+    assert [Path(fault.split(": ")[0]).name for fault in faults] == ["d.parquet", "e.parquet"]
+
+
+# Saved files.
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("a.example/robots.txt", "https://a.example/robots.txt"),
+        ("a.example:8443/robots.txt", "https://a.example:8443/robots.txt"),
+        ("A.Example/.well-known/tdmrep.json", "https://a.example/.well-known/tdmrep.json"),
+        ("a.example/.well-known/ai.txt", "https://a.example/.well-known/ai.txt"),
+        ("http/a.example/robots.txt", "http://a.example/robots.txt"),
+        ("https/a.example/ai.txt", "https://a.example/ai.txt"),
+        ("mirror/2026/b\u00fccher.example/robots.txt", "https://xn--bcher-kva.example/robots.txt"),
+        ("localhost:80/robots.txt", "https://localhost:80/robots.txt"),
+    ],
+)
+def test_a_saved_file_is_of_the_host_that_its_folder_names(tmp_path, name, url):
+    path = tmp_path / "saved" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CLOSED)
+    os.utime(path, (NOON.timestamp(), NOON.timestamp()))
+    visits, faults = read(tmp_path / "saved")
+    assert faults == []
+    (visit,) = visits
+    assert (visit.url, visit.status, visit.body, visit.fetched_at) == (url, 200, CLOSED, NOON)
+    assert read(path)[0] == visits
+
+
+@pytest.mark.parametrize(
+    "name", ["public/robots.txt", "../robots.txt", "a b.example/robots.txt", "..example/robots.txt"]
+)
+def test_a_saved_file_under_no_host_is_a_fault(tmp_path, name):
+    path = tmp_path / "saved" / "x" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CLOSED)
+    visits, faults = read(tmp_path / "saved")
+    assert visits == []
+    assert "HOST/robots.txt" in faults[0]
+
+
+def test_a_saved_file_from_the_future_is_a_fault(tmp_path):
+    path = tmp_path / "a.example" / "robots.txt"
+    path.parent.mkdir()
+    path.write_bytes(CLOSED)
+    later = (datetime.now(UTC) + timedelta(days=400)).timestamp()
+    os.utime(path, (later, later))
+    visits, faults = read(tmp_path)
+    assert visits == []
+    assert "is in the future" in faults[0]
+
+
+def test_what_else_lies_in_a_folder_is_passed_over_and_hostile_names_are_harmless(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("nothing")
+    os.mkfifo(tmp_path / "in" / "pipe.warc")
+    (tmp_path / "in" / "gone.parquet").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "\x1b[31mred\n.warc").write_bytes(b"no archive")
+    (tmp_path / "in" / os.fsdecode(b"\xff.warc")).write_bytes(b"no archive")
+    write(tmp_path / "in" / "good.warc.gz", robots(0))
+    code = main(["harvest", "--store", str(tmp_path / "s"), "--import", str(tmp_path / "in"), "--quiet", "--json"])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert json.loads(captured.out)["imported"]["captures"] == 1
+    assert "\x1b" not in captured.err
+    assert len(captured.err.splitlines()) == json.loads(captured.out)["imported"]["faults"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("a.cdx", "holds no bodies"), ("a.cdxj", "holds no bodies"), ("a.arc.gz", "warcio"), ("a.jsonl", "neither")],
+)
+def test_a_file_that_cannot_be_used_says_what_can(tmp_path, name, says):
+    (tmp_path / name).write_bytes(b'{"url": "https://a.example/robots.txt"}')
+    _, (fault,) = read(tmp_path / name)
+    assert says in fault
+
+
+# Once and no more.
+
+
+def bring(tmp_path, *paths, options=()):
+    where = ["--store", str(tmp_path / "store"), "--quiet", "--json", *options]
+    return main(["harvest", *where, "--import", *map(str, paths)])
+
+
+def state_of(tmp_path):
+    with Store.open(tmp_path / "store") as store:
+        return {origin: (store.state(origin, None), store.history(origin)) for origin in store.origins()}
+
+
+def imported(capsys):
+    return json.loads(capsys.readouterr().out)["imported"]
+
+
+def test_a_file_is_read_once_and_importing_twice_changes_nothing(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    moved = robots("moved", status="301 Moved", headers=(("Location", "https://0.example/robots.txt"),))
+    write(tmp_path / "in" / "a.warc.gz", robots(0), robots(1), moved)
+    pq.write_table(table(), tmp_path / "in" / "b.parquet")
+    assert bring(tmp_path, tmp_path / "in") == 0
+    first = state_of(tmp_path)
+    assert imported(capsys) == {"captures": 5, "redirects followed": 1, "files read before": 0, "faults": 0}
+    assert first["https://moved.example"][0].exchanges[0].body == CLOSED
+    assert bring(tmp_path, tmp_path / "in") == 0
+    assert imported(capsys) == {"captures": 0, "redirects followed": 0, "files read before": 2, "faults": 0}
+    assert state_of(tmp_path) == first
+    assert bring(tmp_path, tmp_path / "in", options=["--refresh"]) == 0
+    assert imported(capsys)["captures"] == 5
+    assert state_of(tmp_path) == first
+
+
+def test_a_file_that_has_changed_or_has_faults_is_read_again(tmp_path, capsys):
+    path = write(tmp_path / "a.warc.gz", robots(0))
+    bring(tmp_path, path)
+    write(path, robots(0), robots(1))
+    assert bring(tmp_path, path) == 0
+    capsys.readouterr()
+    path.write_bytes(path.read_bytes()[:-30])
+    for _ in range(2):
+        assert bring(tmp_path, path) == 2
+        assert "cut in mid-record" in capsys.readouterr().err
+
+
+def test_what_a_file_needs_of_one_that_was_read_before_is_found(tmp_path, capsys):
+    """A revisit refers to a body in a file that an earlier import has brought in."""
+    first = robots(0).replace(b"WARC-Date", b"WARC-Payload-Digest: sha1:SAME\r\nWARC-Date")
+    again = robots(1, kind="revisit", body=b"").replace(b"WARC-Date", b"WARC-Payload-Digest: sha1:SAME\r\nWARC-Date")
+    one = write(tmp_path / "1.warc.gz", first)
+    assert bring(tmp_path, one) == 0
+    two = write(tmp_path / "2.warc.gz", again)
+    capsys.readouterr()
+    assert bring(tmp_path, one, two) == 0
+    assert imported(capsys)["faults"] == 0
+    assert state_of(tmp_path)["https://1.example"][0].exchanges[0].body == CLOSED
+    assert bring(tmp_path, two, options=["--refresh"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_files_are_imported_into_a_shared_store(request, tmp_path, capsys, kind):
+    server = request.getfixturevalue(f"{kind}_store")
+    wipe(server.address)
+    path = write(
+        tmp_path / "a.warc.gz",
+        robots(0),
+        record(
+            "http://0.example/robots.txt", status="301 Moved", headers=(("Location", "https://0.example/robots.txt"),)
+        ),
+    )
+    for captures in (2, 0):
+        assert main(["harvest", "--store", server.address, "--import", str(path), "--quiet", "--json"]) == 0
+        assert imported(capsys)["captures"] == captures
+    assert main(["harvest", "--store", server.address, "--show", "http://0.example", "--json"]) == 0
+    (shown,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert shown["files"][0]["redirects"] == ["https://0.example/robots.txt"]
+
+
+def test_the_archives_of_the_corpus_come_in_as_far_as_they_are_whole(shared):
+    visits, faults = read(shared / "corpus/warc")
+    assert len(visits) == 400
+    assert {Path(fault.split(": ")[0]).name for fault in faults} == {"example.warc", "example-trunc.warc"}
+    assert all(visit.availability is Availability.RETRIEVED for visit in visits)
