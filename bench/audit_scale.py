@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -49,7 +50,7 @@ MOST_GROWTH = 1.3
 """How much more memory a run may take in its third quarter than in its second: growth with the rows would be more."""
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 
 
 def main() -> int:
@@ -72,8 +73,8 @@ def run(folder: Path, rows: int, *, quick: bool) -> int:
     say(f"made {rows:,} rows in {files} files and {hosts:,} hosts", started)
     whole = audited(folder, "whole")
     say(f"audited undisturbed in {whole.seconds:,.0f} s", started)
-    first = audited(folder, "killed", until=0.3, tree=False)
-    second = audited(folder, "killed", until=0.7, tree=True)
+    first = audited(folder, "killed", until=0.3, all_of_them=False)
+    second = audited(folder, "killed", until=0.7, all_of_them=True)
     last = audited(folder, "killed")
     say("audited through two kills", started)
     same = snapshot(folder / "whole") == snapshot(folder / "killed")
@@ -226,11 +227,10 @@ class Run:
         return int(np.median(self.memory[size * (number - 1) : size * number] or [0]))
 
 
-def audited(folder: Path, name: str, until: float | None = None, *, tree: bool = True) -> Run:
+def audited(folder: Path, name: str, until: float | None = None, *, all_of_them: bool = True) -> Run:
     """Audit, and kill it when a share of the shards is done: the driver alone, or all of its processes."""
     command = [OPTOUT, "audit", folder / "data", "--store", folder / "store"]
-    command += ["--out", folder / name, "--as-of", "crawl", "--tokens-column", "tokens", "--what-if", "retroactive"]
-    command += ["--workers", "2"]
+    command += ["--out", folder / name, "--tokens-column", "tokens", "--workers", "2"]
     run, started = Run(), time.monotonic()
     cpu = os.times()
     process = subprocess.Popen(
@@ -241,7 +241,7 @@ def audited(folder: Path, name: str, until: float | None = None, *, tree: bool =
         run.memory.append(memory(process.pid))
         run.done = len(list((folder / name / "shards").glob("*.json")))
         if until is not None and run.done >= until * whole:
-            (os.killpg if tree else os.kill)(process.pid, signal.SIGKILL)
+            (os.killpg if all_of_them else os.kill)(process.pid, signal.SIGKILL)
             process.wait()
             break
         time.sleep(POLL_SECONDS)
@@ -250,7 +250,7 @@ def audited(folder: Path, name: str, until: float | None = None, *, tree: bool =
     run.cpu = after.children_user + after.children_system - cpu.children_user - cpu.children_system
     if until is None and process.returncode:
         sys.exit(f"the audit ended with {process.returncode}")
-    if until is not None and not tree:
+    if until is not None and not all_of_them:
         wait_for_orphans(process.pid)
     return run
 
@@ -283,17 +283,22 @@ def processes() -> Iterator[About]:
             yield About(int(path.parent.name), int(fields[3]))
 
 
-def memory(session: int) -> int:
-    """Megabytes of all processes of a session."""
+def memory(process: int) -> int:
+    """Megabytes of a process and all that it has begun."""
     total = 0
-    for about in processes():
-        if about.session == session:
-            try:
-                lines = Path(f"/proc/{about.number}/smaps_rollup").read_text().splitlines()
-            except OSError:
-                continue
+    for number in tree(process):
+        with suppress(OSError):
+            lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total // 1024
+
+
+def tree(process: int) -> Iterator[int]:
+    yield process
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in path.read_text().split():
+                yield from tree(int(child))
 
 
 def snapshot(out: Path) -> dict[str, str]:

@@ -18,13 +18,15 @@ import pytest
 from audit_store import MAY, make, state
 
 from optout.acquisition.history import Store
-from optout.audit import disk, parts
+from optout.audit import disk, parts, sealing
 from optout.audit.repeat import Repetition
 from optout.audit.store_digest import Until, digest_of_states
 from optout.cli import main
+from optout.errors import EvidenceError
 from optout.evidence import entries
 from optout.evidence.checkpoint import parse as parse_checkpoint
 from optout.evidence.layout import Layout
+from optout.evidence.ledger import TableLog
 from optout.evidence.log import LogReader
 from optout.evidence.note import parse as parse_note
 from optout.evidence.replay import documents_in
@@ -272,3 +274,67 @@ def test_a_file_that_has_grown_into_parts_leaves_nothing_of_its_whole(store, tmp
         kept = tmp_path / "out/kept/big.parquet"
         assert pq.read_table(kept).num_rows == rows // 6
         assert repeated(tmp_path / "out", store).valid, (rows, repeated(tmp_path / "out", store).text)
+
+
+def test_rows_of_an_audit_are_sealed_proved_and_erased_one_by_one(store, tmp_path, capsys):
+    audit(dataset(tmp_path / "in", files=2, rows=600), store, tmp_path / "out")
+    out = str(tmp_path / "out")
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["evidence", "seal", out, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"shards": 2, "rows": 1200}
+    segments = logged(tmp_path / "out", entries.SEGMENT)
+    assert [entry["rows"] for entry in segments] == [600, 600]
+    assert segments[0]["counts"] == {"deny": 500, "permit": 100}
+    report = repeated(tmp_path / "out", store)
+    assert report.outcome is Outcome.HOLDS, report.text
+    bundle = tmp_path / "bundle.json"
+    assert main(["evidence", "prove", out, "--url", URLS[2], "--out", str(bundle), "--quiet"]) == 0
+    shown = json.loads(bundle.read_text())
+    assert (shown["row"]["effect"], shown["row"]["reason"]) == ("deny", "robots.group.disallow")
+    assert shown["row"]["states"]["ai-train"] == "reserved"
+    assert main(["evidence", "verify", str(bundle), "--quiet"]) in {0, 3}
+    assert "open.example" not in bundle.read_text()
+    assert main(["evidence", "redact", out, "--url", URLS[2], "--basis", "Art. 17 GDPR", "--quiet"]) == 0
+    assert repeated(tmp_path / "out", store).outcome is not Outcome.FAILS
+
+
+def test_sealing_that_was_cut_short_goes_on(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(sealing, "ROWS", 100)
+    audit(dataset(tmp_path / "in", files=1, rows=600), store, tmp_path / "out")
+    real, calls = TableLog.append, []
+
+    def append(self, table):
+        calls.append(table.num_rows)
+        if len(calls) == 3:
+            raise EvidenceError("no more")
+        return real(self, table)
+
+    monkeypatch.setattr(TableLog, "append", append)
+    with pytest.raises(EvidenceError, match="no more"):
+        list(sealing.seal(tmp_path / "out", MAY))
+    assert list(sealing.seal(tmp_path / "out", MAY)) == [("0.parquet", 600)]
+    assert [entry["first_seq"] for entry in logged(tmp_path / "out", entries.SEGMENT)] == [0, 100, 200, 300, 400, 500]
+    assert verify(tmp_path / "out").outcome is Outcome.HOLDS
+
+
+def test_a_shard_that_is_not_as_it_was_logged_is_not_sealed(store, tmp_path):
+    audit(dataset(tmp_path / "in", files=1), store, tmp_path / "out")
+    flip(tmp_path / "out/decisions/0.parquet.parquet")
+    with pytest.raises(EvidenceError, match="not the shard that was logged"):
+        list(sealing.seal(tmp_path / "out", MAY))
+
+
+def test_rows_that_were_sealed_otherwise_than_they_were_decided_are_told(store, tmp_path, monkeypatch):
+    audit(dataset(tmp_path / "in", files=1), store, tmp_path / "out")
+    real = sealing._rows
+
+    def lying(table, asked, purposes):
+        rows = real(table, asked, purposes)
+        allowed = pa.array(["permit"] * rows.num_rows).dictionary_encode()
+        return rows.set_column(rows.column_names.index("effect"), "effect", allowed)
+
+    monkeypatch.setattr(sealing, "_rows", lying)
+    list(sealing.seal(tmp_path / "out", MAY))
+    report = verify(tmp_path / "out")
+    assert [step.number for step in report.steps if step.faults] == [13]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def add_parsers(actions: _SubParsersAction[Any]) -> None:
     """Register the actions."""
     _add_checkpoint(actions)
+    _add_seal(actions)
     _add_redact(actions)
     _add_purge(actions)
     _add_gap(actions)
@@ -42,6 +43,27 @@ def _add_checkpoint(actions: _SubParsersAction[Any]) -> None:
     )
     options.add_output(parser)
     parser.set_defaults(run=run_checkpoint)
+
+
+def _add_seal(actions: _SubParsersAction[Any]) -> None:
+    parser = actions.add_parser("seal", help="seal the rows of an audit, so that each can be proved by itself")
+    _add_directory(parser)
+    options.add_output(parser)
+    parser.set_defaults(run=run_seal)
+
+
+def run_seal(arguments: Namespace) -> int:
+    """Seal the rows of an audit's shards."""
+    from optout.audit.sealing import seal
+
+    rows = shards = 0
+    for shard, count in seal(arguments.directory, datetime.now(UTC)):
+        shards, rows = shards + 1, rows + count
+        if not arguments.quiet and not arguments.json:
+            print(f"sealed {shard}: {count:,} rows", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"shards": shards, "rows": rows}))
+    return DONE
 
 
 def _add_redact(actions: _SubParsersAction[Any]) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from optout.errors import OptoutError
 from optout.evidence.checks import Differs
-from optout.evidence.entries import AUDIT, AUDIT_REPORT, DOCUMENT, SHARD
+from optout.evidence.entries import AUDIT, AUDIT_REPORT, DOCUMENT, SEGMENT, SHARD
 from optout.evidence.publisher import pending
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def shards(evidence: Evidence, step: Step) -> None:
     waiting = _waiting(evidence)
     if waiting:
         step.gap(f"{waiting} entries wait to be taken up by the log: run `optout evidence checkpoint`")
+    for _, entry in newest.values():
+        _check_sealed(evidence, step, entry)
     _check_strangers(evidence, step, listed)
     _check_report(evidence, step)
 
@@ -114,6 +116,37 @@ def _check_counts(step: Step, path: Path, entry: dict[str, Any]) -> None:
     if (rows, kept) != (entry["rows"], entry["kept"]):
         said = f"{entry['kept']} of {entry['rows']} rows are kept"
         step.fault(entry["decisions"], "", f"the log says that {said}; in the file {kept} of {rows} are")
+
+
+def node_of(entry: dict[str, Any]) -> str:
+    """Who writes the rows of a shard, where they are sealed: named after the shard's hash."""
+    return f"audit-{entry['decisions_sha256'][:32]}"
+
+
+def _check_sealed(evidence: Evidence, step: Step, entry: dict[str, Any]) -> None:
+    """Sealed rows are those of the shard whose hash names their writer."""
+    segments = [found for _, found in evidence.of_type(SEGMENT) if found["node"] == node_of(entry)]
+    path = evidence.layout.directory.parent / entry["decisions"]
+    if not segments or not path.is_file():
+        return
+    shard = pq.read_table(path, columns=list(_SEALED))
+    for found in segments:
+        file = evidence.layout.segments / found["file"]
+        if not file.is_file():
+            continue
+        rows = pq.read_table(file, columns=["seq", "leaf", "url_c", *_SEALED]).sort_by("seq")
+        whole = rows.filter(pc.and_(pc.is_null(rows.column("leaf")), pc.is_null(rows.column("url_c"))))
+        expected = shard.take(whole.column("seq"))
+        step.checked += whole.num_rows
+        if any(_texts(whole.column(name)) != _texts(expected.column(name)) for name in _SEALED):
+            step.fault(f"segments/{found['file']}", "", f"its rows are not those of {entry['decisions']}")
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()).combine_chunks()
+
+
+_SEALED = ("url", "effect", "reason")
 
 
 def _check_strangers(evidence: Evidence, step: Step, listed: set[str]) -> None:
