@@ -43,12 +43,13 @@ def records(evidence: Evidence, step: Step) -> None:
     for name, path in present.items():
         digest = None
         if name not in logged and name[:-15] in writers and warc.index_path(path).exists():
-            step.gap(f"signals/{name}: it is sealed, and the log has not taken it down yet")
+            step.note(f"signals/{name} is sealed; the log takes it down when its writer opens again")
         if name in logged:
             digest, fits = after(logged[name]["sha256"], erasures, name)
             if not fits:
                 step.fault(f"signals/{name}", "", "an erasure was logged of another file than this")
-        _check_file(step, path, digest, evidence.archived)
+        with step.looking_at(f"signals/{name}", "byte 0"):
+            _check_file(step, path, digest, evidence.archived)
 
 
 def _heads(evidence: Evidence) -> Iterator[Path]:

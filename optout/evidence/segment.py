@@ -209,8 +209,10 @@ def read(path: Path) -> pa.Table:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_DICTIONARIES)
         _check_size(file.metadata)
-        return completed(file.read()).select(SCHEMA.names).cast(SCHEMA)
-    except (OSError, pa.ArrowException, KeyError, ValueError, MemoryError) as fault:
+        table = completed(file.read()).select(SCHEMA.names).cast(SCHEMA)
+        table.validate(full=True)
+        return table
+    except (OSError, pa.ArrowException, LookupError, ValueError, MemoryError) as fault:
         raise EvidenceError(f"{path} cannot be read", place=str(fault).split("\n")[0]) from fault
 
 
