@@ -175,7 +175,7 @@ def deleted_file(sample: Sample, draw: random.Random) -> Iterator[Path]:
 
 
 def _is_superseded(path: Path) -> bool:
-    """Whether a longer tile stands beside a partial one, or what says it is said again by whoever opens the log next."""
+    """Whether a longer tile stands beside a partial one, or its writer says the same again."""
     if path.name.startswith("archive-"):
         return True
     partial = path.parent.name.endswith(".p")
