@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
-from optout.evidence.checks_rows import note_names, rows_of
+from optout.evidence.checks_rows import note_all_names, rows_of
 from optout.evidence.entries import ARCHIVE, ERASURE, GAP, SEGMENT
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
@@ -58,9 +58,7 @@ def _heads(evidence: Evidence) -> Iterator[Path]:
 
 def reconciliation(evidence: Evidence, step: Step) -> None:
     """What rows rest on is archived; what was archived, a row rests on."""
-    for file, place, row in rows_of(evidence):
-        step.checked += 1
-        note_names(evidence, file, place, row)
+    note_all_names(evidence, step)
     directory = evidence.archive
     if not evidence.lists and not evidence.records:
         return

@@ -60,6 +60,28 @@ def journals(evidence: Evidence, step: Step) -> None:
         _check_journal(evidence, step, node, ends.get(node, Tip(0, journal.GENESIS)))
 
 
+def note_all_names(evidence: Evidence, step: Step) -> None:
+    """Remember which exchanges rows name, and where first; of a segment only what differs is looked at."""
+    for manifest, changes in manifests(evidence):
+        try:
+            table = segment.read(evidence.layout.segments / manifest["file"])
+        except EvidenceError:
+            evidence.unread = evidence.unread or not _is_purged(changes)
+            continue
+        step.checked += table.num_rows
+        columns = [table.column(name).cast("string").to_pylist() for name in ("exchanges", "fetch")]
+        addressed = table.column("url").is_valid().to_pylist()
+        first = {said: at for at, said in reversed(list(enumerate(zip(*columns, addressed, strict=True))))}
+        file = f"segments/{manifest['file']}"
+        for (exchanges, fetch, has_url), at in first.items():
+            with step.looking_at(file, f"row {at}"):
+                row = {"exchanges": exchanges and orjson.loads(exchanges), "fetch": fetch and orjson.loads(fetch)}
+                note_names(evidence, file, f"row {at}", row | ({"url": ""} if has_url else {}))
+    for file, place, row in _waiting_rows(evidence):
+        step.checked += 1
+        note_names(evidence, file, place, row)
+
+
 def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every row that can be read, with its file and place: segments first, then journals."""
     for manifest, changes in manifests(evidence):
@@ -76,6 +98,10 @@ def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
             continue
         for at, row in enumerate(rows):
             yield f"segments/{manifest['file']}", f"row {at}", row
+    yield from _waiting_rows(evidence)
+
+
+def _waiting_rows(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
     nodes = {path.name[:-26] for path in evidence.layout.directory.glob("*.jsonl.zst")}
     for node in sorted(nodes):
         try:

@@ -138,7 +138,8 @@ class Report:
             lines += _some([str(fault) for fault in step.faults], step.fault_count)
             lines += _some([f"not checked: {gap}" for gap in step.gaps], step.gap_count)
             lines += [f"       note: {note}" for note in step.notes]
-        return "\n".join(lines)
+        # What a stranger wrote, a file's name even, must not steer the terminal of whoever reads it.
+        return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
 
     @property
     def json(self) -> dict[str, Any]:
