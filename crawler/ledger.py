@@ -131,7 +131,8 @@ class Ledger:
         now = datetime.now(UTC)
         if (now - self._ticked_at).total_seconds() >= SEAL_SECONDS:
             self._ticked_at = now
-            self._log.tick(now)
+            # Pages wait for this thread, and sealing a minute's rows takes longer than they may.
+            self._log.tick_soon(now)
 
 
 def _lists_text(lists: Lists) -> bytes:

@@ -175,7 +175,9 @@ def deleted_file(sample: Sample, draw: random.Random) -> Iterator[Path]:
 
 
 def _is_superseded(path: Path) -> bool:
-    """Whether a longer tile stands beside a partial one."""
+    """Whether a longer tile stands beside a partial one, or its writer says the same again."""
+    if path.name.startswith("archive-"):
+        return True
     partial = path.parent.name.endswith(".p")
     return partial and any(int(other.name) > int(path.name) for other in path.parent.iterdir())
 

@@ -15,7 +15,7 @@ import pytest
 from evidence_samples import ORIGIN, later
 
 from optout.errors import EvidenceError
-from optout.evidence import bundle, redaction, segment, standalone, trust
+from optout.evidence import bundle, entries, redaction, segment, standalone, trust
 from optout.evidence.find import by_host, by_url
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout
@@ -58,6 +58,11 @@ def test_the_standalone_verifier_imports_nothing_of_ours() -> None:
     names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "cryptography"}
+
+
+def test_the_standalone_verifier_knows_every_type_of_entry() -> None:
+    known = {standalone.SEGMENT, standalone.GAP, standalone.PREDECESSOR, standalone.REDACTION, standalone.PURGE}
+    assert known | standalone.SILENT == entries.REQUIRED.keys()
 
 
 def test_a_proof_is_small_complete_and_valid(layout: Layout) -> None:

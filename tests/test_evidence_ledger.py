@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import evidence_samples as samples
@@ -11,7 +15,9 @@ from evidence_samples import begin, decide, later
 
 from optout.errors import EvidenceError
 from optout.evidence import journal as journals
+from optout.evidence import loss, sealing
 from optout.evidence.collect import collect
+from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout
 from optout.evidence.ledger import EvidenceLog, TableLog
 from optout.evidence.report import Report
@@ -278,6 +284,168 @@ def test_a_fault_beside_the_crawl_is_told_to_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(log, "tick", lambda now: (_ for _ in ()).throw(EvidenceError("no disk")))
     log.tick_soon(later(61))
     log._ticking.exception()
-    with pytest.raises(EvidenceError, match="no disk"):
-        log.tick_soon(later(62))
+    for refused in (lambda: log.tick_soon(later(62)), log.commit, lambda: decide(log, 1, 1)):
+        with pytest.raises(EvidenceError, match="no disk"):
+            refused()
     log.release()
+
+
+def test_whatever_goes_wrong_beside_the_crawl_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours in the other thread is no reason to go on unlogged either."""
+    log = begin(tmp_path)
+    monkeypatch.setattr(log, "tick", lambda now: 1 // 0)
+    log.tick_soon(later(61))
+    log._ticking.exception()
+    with pytest.raises(EvidenceError, match="sealing failed: ZeroDivisionError"):
+        log.commit()
+    log.release()
+
+
+def test_rows_go_on_being_durable_while_a_segment_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealing waits for nobody and nobody for it: commits are answered while it has been stopped half-way."""
+    log = begin(tmp_path)
+    decide(log, 1, 5)
+    begun, go_on = threading.Event(), threading.Event()
+    seal = sealing.seal_table
+
+    def slow(*arguments: object, **named: object) -> object:
+        begun.set()
+        assert go_on.wait(60)
+        return seal(*arguments, **named)
+
+    monkeypatch.setattr(sealing, "seal_table", slow)
+    log.tick_soon(later(61))
+    assert begun.wait(60)
+    for site in range(2, 6):
+        log.add(journal_row(site))
+        assert log.commit() == 3 + site
+    go_on.set()
+    log.close(later(62))
+    report = verify(tmp_path)
+    assert not report.faults, report.text
+    assert step(report, 8).checked == 9
+
+
+def journal_row(site: int) -> dict:
+    return {"v": 1, "kind": "note", "url": f"https://site-{site}.example/", "effect": "permit", "t": 0}
+
+
+# Disks that refuse: real ones.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("a file system can only be mounted by root")
+    yield place
+    subprocess.run(["mount", "-o", "remount,rw", str(place)], capture_output=True, check=False)
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_stops_the_log_and_loses_nothing(small_disk: Path) -> None:
+    log = begin(small_disk)
+    decide(log, 1, 3)
+    acknowledged = log.journal.tip.next_seq
+    refusal = None
+    while refusal is None:
+        log.add(journal_row(1) | {"noise": secrets.token_hex(8000)})
+        try:
+            acknowledged = log.commit() + 1
+        except EvidenceError as fault:
+            refusal = str(fault)
+    assert "No space left on device" in refusal
+    assert "free or repair the disk" in refusal
+    with pytest.raises(EvidenceError, match="stopped after an error"):
+        log.commit()
+    with pytest.raises(EvidenceError):
+        log.close(later(70))
+    stopped = verify(small_disk)
+    assert not stopped.faults, stopped.text
+    assert step(stopped, 8).checked + step(stopped, 9).checked >= acknowledged
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    log = begin(small_disk, at=100)
+    decide(log, 2, 3, at=101)
+    log.close(later(200))
+    report = verify(small_disk, now=later(300))
+    assert not report.faults, report.text
+    assert step(report, 8).checked == acknowledged + 3
+
+
+def test_a_disk_that_fills_up_while_sealing_loses_nothing(small_disk: Path) -> None:
+    log = begin(small_disk)
+    for number in range(60):
+        log.add(journal_row(number) | {"noise": secrets.token_hex(8000)})
+    acknowledged = log.commit() + 1
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk / 'ballast'}"], capture_output=True, check=False)
+    with pytest.raises(EvidenceError, match="No space left on device"):
+        log.tick(later(61))
+    log.release()
+    (small_disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    log = begin(small_disk, at=100)
+    log.close(later(200))
+    report = verify(small_disk, now=later(300))
+    assert not report.faults, report.text
+    assert step(report, 8).checked == acknowledged
+
+
+def test_a_read_only_disk_is_refused_at_once(small_disk: Path) -> None:
+    begin(small_disk).close(later(1))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(EvidenceError, match=r"Read-only file system.*nothing may go on unlogged"):
+        begin(small_disk, at=100)
+
+
+def test_a_disk_that_becomes_read_only_stops_the_log(small_disk: Path) -> None:
+    log = begin(small_disk)
+    decide(log, 1, 3)
+    log.checkpoint(later(5))
+    subprocess.run(["mount", "-o", "remount,ro,force", str(small_disk)], capture_output=True, check=False)
+    if subprocess.run(["touch", str(small_disk / "probe")], capture_output=True, check=False).returncode == 0:
+        log.release()
+        pytest.skip("a file system with open files cannot be made read-only here")
+    with pytest.raises(EvidenceError, match="Read-only file system"):
+        decide(log, 2, 3)
+    log.release()
+
+
+# A loss that is declared.
+
+
+def declared(directory: Path) -> int:
+    layout = Layout(directory / "evidence")
+    return loss.declare(layout, KeyStore(layout.private), samples.ORIGIN, "n1", reason="the disk broke", now=later(90))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "overwritten"])
+def test_a_loss_can_be_declared_and_the_log_goes_on(tmp_path: Path, damage: str) -> None:
+    log = begin(tmp_path)
+    for site in range(1, 5):
+        decide(log, site, 3)
+    log.release()
+    (journal,) = (tmp_path / "evidence").glob("*.zst")
+    data = bytearray(journal.read_bytes())
+    if damage == "gone":
+        journal.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        journal.write_bytes(data if damage == "overwritten" else data[: len(data) * 3 // 5])
+    with pytest.raises(EvidenceError, match=r"missing|damaged"):
+        begin(tmp_path, at=80)
+    lost = declared(tmp_path)
+    assert lost == 12 if damage == "gone" else lost in {3, 6, 9}
+    with pytest.raises(EvidenceError, match="no row"):
+        declared(tmp_path)
+    log = begin(tmp_path, at=100)
+    decide(log, 9, 2, at=101)
+    log.close(later(200))
+    report = verify(tmp_path, now=later(300))
+    assert not report.faults, report.text
+    assert step(report, 8).checked == 12 - lost + 2
+    assert f"{lost} rows of n1" in report.text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
-from optout.evidence.checks_rows import note_names, rows_of
+from optout.evidence.checks_rows import note_all_names, rows_of
 from optout.evidence.entries import ARCHIVE, ERASURE, GAP, SEGMENT
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
@@ -43,12 +43,13 @@ def records(evidence: Evidence, step: Step) -> None:
     for name, path in present.items():
         digest = None
         if name not in logged and name[:-15] in writers and warc.index_path(path).exists():
-            step.gap(f"signals/{name}: it is sealed, and the log has not taken it down yet")
+            step.note(f"signals/{name} is sealed; the log takes it down when its writer opens again")
         if name in logged:
             digest, fits = after(logged[name]["sha256"], erasures, name)
             if not fits:
                 step.fault(f"signals/{name}", "", "an erasure was logged of another file than this")
-        _check_file(step, path, digest, evidence.archived)
+        with step.looking_at(f"signals/{name}", "byte 0"):
+            _check_file(step, path, digest, evidence.archived)
 
 
 def _heads(evidence: Evidence) -> Iterator[Path]:
@@ -57,9 +58,7 @@ def _heads(evidence: Evidence) -> Iterator[Path]:
 
 def reconciliation(evidence: Evidence, step: Step) -> None:
     """What rows rest on is archived; what was archived, a row rests on."""
-    for file, place, row in rows_of(evidence):
-        step.checked += 1
-        note_names(evidence, file, place, row)
+    note_all_names(evidence, step)
     directory = evidence.archive
     if not evidence.lists and not evidence.records:
         return

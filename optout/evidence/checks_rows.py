@@ -31,7 +31,8 @@ def segments(evidence: Evidence, step: Step) -> None:
     listed = set()
     for manifest, changes in manifests(evidence):
         listed.add(manifest["file"])
-        _check_segment(evidence, step, manifest, changes)
+        with step.looking_at(f"segments/{manifest['file']}", f"rows 0 to {manifest['rows'] - 1}"):
+            _check_segment(evidence, step, manifest, changes)
     for path in evidence.layout.segments.glob("*.parquet"):
         if path.name in listed:
             continue
@@ -59,6 +60,28 @@ def journals(evidence: Evidence, step: Step) -> None:
         _check_journal(evidence, step, node, ends.get(node, Tip(0, journal.GENESIS)))
 
 
+def note_all_names(evidence: Evidence, step: Step) -> None:
+    """Remember which exchanges rows name, and where first; of a segment only what differs is looked at."""
+    for manifest, changes in manifests(evidence):
+        try:
+            table = segment.read(evidence.layout.segments / manifest["file"])
+        except EvidenceError:
+            evidence.unread = evidence.unread or not _is_purged(changes)
+            continue
+        step.checked += table.num_rows
+        columns = [table.column(name).cast("string").to_pylist() for name in ("exchanges", "fetch")]
+        addressed = table.column("url").is_valid().to_pylist()
+        first = {said: at for at, said in reversed(list(enumerate(zip(*columns, addressed, strict=True))))}
+        file = f"segments/{manifest['file']}"
+        for (exchanges, fetch, has_url), at in first.items():
+            with step.looking_at(file, f"row {at}"):
+                row = {"exchanges": exchanges and orjson.loads(exchanges), "fetch": fetch and orjson.loads(fetch)}
+                note_names(evidence, file, f"row {at}", row | ({"url": ""} if has_url else {}))
+    for file, place, row in _waiting_rows(evidence):
+        step.checked += 1
+        note_names(evidence, file, place, row)
+
+
 def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every row that can be read, with its file and place: segments first, then journals."""
     for manifest, changes in manifests(evidence):
@@ -68,8 +91,17 @@ def rows_of(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
             evidence.unread = evidence.unread or not _is_purged(changes)
             continue
         lines = table.select([name for name in table.column_names if name not in {"leaf", "mark", "url_c"}])
-        for at, row in enumerate(segment.rows_of(lines)):
+        try:
+            rows = list(segment.rows_of(lines))
+        except (ValueError, TypeError, LookupError):
+            evidence.unread = True
+            continue
+        for at, row in enumerate(rows):
             yield f"segments/{manifest['file']}", f"row {at}", row
+    yield from _waiting_rows(evidence)
+
+
+def _waiting_rows(evidence: Evidence) -> Iterator[tuple[str, str, dict[str, Any]]]:
     nodes = {path.name[:-26] for path in evidence.layout.directory.glob("*.jsonl.zst")}
     for node in sorted(nodes):
         try:
@@ -217,6 +249,9 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
             continue
         for found in journal.check(path, tip):
             if isinstance(found, Damage):
+                if found.torn and _is_acknowledged(evidence, node, tip):
+                    step.note(f"{path.name} frame {found.frame}: {found.what}; it was never acknowledged")
+                    break
                 step.fault(path.name, f"frame {found.frame}", found.what)
                 evidence.unread = True
                 return
@@ -225,6 +260,11 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
             step.checked += len(found.lines)
             for number, line in enumerate(found.lines):
                 _note_url(step, path.name, f"frame {found.index} row {number}", line)
+    _check_head(evidence, step, node, tip, passed)
+
+
+def _check_head(evidence: Evidence, step: Step, node: str, tip: Tip, passed: dict[int, bytes]) -> None:
+    """The head of a journal is of this journal, and not ahead of it."""
     head = journal.read_head(evidence.layout.directory, node)
     if head is None:
         step.fault(f"{node}.head", "", "the head is missing or damaged")
@@ -240,6 +280,12 @@ def _check_journal(evidence: Evidence, step: Step, node: str, tip: Tip) -> None:
         step.fault(f"{node}.head", "", "the head does not stand at the end of a frame")
     else:
         step.checked += 1
+
+
+def _is_acknowledged(evidence: Evidence, node: str, tip: Tip) -> bool:
+    """Whether everything that was acknowledged is there; a full disk or a crash leaves a torn frame behind that."""
+    head = journal.read_head(evidence.layout.directory, node)
+    return head is not None and head == tip
 
 
 def _note_url(step: Step, file: str, place: str, line: bytes) -> None:

@@ -9,7 +9,6 @@ Neither reads a clock. Time is an argument, aware and named `now`.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -23,7 +22,7 @@ import pyarrow as pa
 
 from optout.errors import EvidenceError
 from optout.evidence import entries, layout, sealing
-from optout.evidence.files import disk_errors, write_durably
+from optout.evidence.files import disk_errors, take_lock, write_durably
 from optout.evidence.journal import ROWS_PER_FILE, Journal, Tip, journal_files
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Description, Layout
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
-    from typing import BinaryIO
 
     from optout.evidence.canonical import JSON
     from optout.model import Exchange
@@ -48,6 +46,9 @@ SEAL_SECONDS = 60
 
 ARCHIVE = "../signals"
 """Where a crawl keeps its signals, relative to its evidence."""
+
+
+OWN_NAME = "give each process its own node name"
 
 
 class EvidenceLog:
@@ -144,8 +145,9 @@ class EvidenceLog:
         """Make everything durable, exchanges before the rows that name them; give the last sequence number.
 
         Raises:
-            EvidenceError: the disk refuses; nothing may go on unlogged.
+            EvidenceError: the disk refuses, or sealing has failed; nothing may go on unlogged.
         """
+        self.check()
         with self._archiving:
             self.archive.commit()
         return self.journal.commit()
@@ -192,11 +194,22 @@ class EvidenceLog:
         Raises:
             EvidenceError: what the tick before this one raised.
         """
-        if self._ticking is not None:
-            if not self._ticking.done():
-                return
-            self._ticking.result()
+        self.check()
+        if self._ticking is not None and not self._ticking.done():
+            return
         self._ticking = self._thread.submit(self.tick, now)
+
+    def check(self) -> None:
+        """Make sure that sealing and signing beside the crawl have not failed; nothing may go on unlogged.
+
+        Raises:
+            EvidenceError: what the last tick raised, or that it failed otherwise.
+        """
+        fault = self._ticking.exception() if self._ticking is not None and self._ticking.done() else None
+        if isinstance(fault, EvidenceError):
+            raise fault
+        if fault is not None:
+            raise EvidenceError(f"sealing failed: {fault!r}", mend="run `optout evidence verify`") from fault
 
     def seal(self, now: datetime) -> None:
         """Seal every durable row.
@@ -276,8 +289,7 @@ class TableLog:
         self.layout = Layout(directory)
         description = described(self.layout, origin, archive, now)
         self.node, self.store = node, KeyStore(self.layout.private)
-        with disk_errors(directory):
-            self._lock = _node_lock(directory / f"{node}.lock", node)
+        self._lock = take_lock(directory / f"{node}.lock", f"the node {node} is in use", OWN_NAME)
         self._publisher = Publisher(self.layout, self.store, description.origin)
         with ExitStack() as undo:
             undo.callback(self._lock.close)
@@ -373,14 +385,3 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     if name in table.column_names:
         return table.set_column(table.column_names.index(name), name, column)
     return table.append_column(name, column)
-
-
-def _node_lock(path: Path, node: str) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        file.close()
-        raise EvidenceError(f"the node {node} is in use", mend="give each process its own node name") from fault
-    return file

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MOST_FAULTS = 100
 """How many faults and gaps of a step are listed; all are counted."""
@@ -73,6 +74,14 @@ class Step:
         if len(self.gaps) < MOST_FAULTS:
             self.gaps.append(what)
 
+    @contextmanager
+    def looking_at(self, file: str, place: str = "") -> Iterator[None]:
+        """Whatever damage makes of a file, it is a fault of that file and no reason to leave the others alone."""
+        try:
+            yield
+        except Exception as fault:  # noqa: BLE001 - damage can make anything of a file
+            self.fault(file, place, f"this could not be looked at: {str(fault)[:500] or repr(fault)}")
+
     def note(self, what: str) -> None:
         """Note something that a reader should know."""
         if len(self.notes) < MOST_FAULTS:
@@ -129,7 +138,8 @@ class Report:
             lines += _some([str(fault) for fault in step.faults], step.fault_count)
             lines += _some([f"not checked: {gap}" for gap in step.gaps], step.gap_count)
             lines += [f"       note: {note}" for note in step.notes]
-        return "\n".join(lines)
+        # What a stranger wrote, a file's name even, must not steer the terminal of whoever reads it.
+        return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
 
     @property
     def json(self) -> dict[str, Any]:

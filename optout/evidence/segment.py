@@ -209,8 +209,10 @@ def read(path: Path) -> pa.Table:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_DICTIONARIES)
         _check_size(file.metadata)
-        return completed(file.read()).select(SCHEMA.names).cast(SCHEMA)
-    except (OSError, pa.ArrowException, KeyError, ValueError, MemoryError) as fault:
+        table = completed(file.read()).select(SCHEMA.names).cast(SCHEMA)
+        table.validate(full=True)
+        return table
+    except (OSError, pa.ArrowException, LookupError, ValueError, MemoryError) as fault:
         raise EvidenceError(f"{path} cannot be read", place=str(fault).split("\n")[0]) from fault
 
 
@@ -265,7 +267,7 @@ def content_faults(table: pa.Table) -> Iterator[tuple[int, str]]:
 
 
 def _not_json(column: pa.ChunkedArray) -> Iterator[int]:
-    bad = [text for text in pc.unique(_decoded(column)).to_pylist() if text is not None and not _is_canonical(text)]
+    bad = set(_odd_values(column))
     if bad:
         yield from (at for at, text in enumerate(_decoded(column).to_pylist()) if text in bad)
 
@@ -388,11 +390,15 @@ def _check_size(said: pq.FileMetaData) -> None:
 
 
 def _check_json(name: str, column: pa.ChunkedArray) -> None:
+    for value in _odd_values(column):
+        raise EvidenceError(f"the column {name} does not hold canonical JSON", place=value[:80])
+
+
+def _odd_values(column: pa.ChunkedArray) -> Iterator[str]:
+    """The values of a column of JSON that are not canonical JSON."""
     values = _flat(column).dictionary if pa.types.is_dictionary(column.type) else pc.unique(column)
     unusual = pc.filter(values, pc.invert(pc.match_substring_regex(values, _PLAIN_STRING)))
-    for value in unusual.to_pylist():
-        if value is not None and not _is_canonical(value):
-            raise EvidenceError(f"the column {name} does not hold canonical JSON", place=value[:80])
+    yield from (value for value in unusual.to_pylist() if value is not None and not _is_canonical(value))
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

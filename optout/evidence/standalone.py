@@ -47,7 +47,7 @@ SEGMENT, GAP, PREDECESSOR = "evidence/segment/1", "evidence/gap/1", "evidence/pr
 REDACTION, PURGE = "evidence/redaction/1", "evidence/purge/1"
 SILENT = {
     "evidence/archive/1", "evidence/document/1", "evidence/erasure/1", "evidence/rotation/1", "evidence/heartbeat/1",
-    "evidence/countersigned/1",
+    "evidence/countersigned/1", "evidence/audit/1", "evidence/shard/1", "evidence/report/1",
 }  # fmt: skip
 """Entries that say nothing about which rows there are."""
 

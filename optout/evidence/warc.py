@@ -379,7 +379,7 @@ class ArchiveReader:
         """Read all files as far as they can be read, and no index."""
         found = (found for path in archive_files(directory) for found in iterate(path))
         located = (item for item in found if isinstance(item, Located))
-        return cls(directory, _places(entry for item in located for entry in index_entries(item)))
+        return cls(directory, _places(entry for item in located for entry in _entries_if_ours(item)))
 
     def __contains__(self, identifier: str) -> bool:
         """Whether a record is archived."""
@@ -475,6 +475,14 @@ class ArchiveReader:
         with (self._directory / located.file).open("rb") as file:
             file.seek(located.offset)
             return file.read(located.length)
+
+
+def _entries_if_ours(located: Located) -> list[cdxj.Entry]:
+    """The index lines of a record; none for one that lacks what ours have."""
+    try:
+        return index_entries(located)
+    except (LookupError, ValueError, TypeError):
+        return []
 
 
 def _entries(directory: Path) -> Iterator[cdxj.Entry]:
