@@ -421,7 +421,7 @@ class Facts:
     crawlers: tuple[Crawler, ...] | None = _tables(Crawler, "Which crawlers collect for training?")
     datasets: tuple[Dataset, ...] | None = _tables(Dataset, "Which datasets is the model trained on?")
     reviews: tuple[Review, ...] | None = _tables(
-        Review, "Which entries of the watch list have been looked at again?", needed="optional"
+        Review, "Which entries of the watch list have been looked at again?", needed="unasked"
     )
     source: str = ""
     digest: str = ""

@@ -56,7 +56,8 @@ def _table(kind: type[Any], name: str, ask: Callable[[str], str], tell: Callable
 
 
 def _each(name: str, how: Mapping[str, Any], ask: Callable[[str], str], tell: Callable[[str], None]) -> Iterator[str]:
-    count = _count(f"{how['ask']} How many (0 for none)?", ask, tell)
+    unasked = how["needed"] == "unasked"
+    count = None if unasked else _count(f"{how['ask']} How many (0 for none)?", ask, tell)
     if count is None:
         yield f"# {name} = []  # {how['ask']}"
     elif count == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from document_samples import FULL_FACTS, a_log, a_policy, kept, observed, refusal, rows
@@ -19,7 +19,8 @@ from policies.applicability import (
 )
 from policies.claims import MEASURES
 from policies.document import Missing, Table
-from policies.facts import Model
+from policies.evidence_facts import Record
+from policies.facts import Model, Review
 from policies.gap_analysis import Status, findings, gap_analysis, overdue, requirements, watched
 
 GPAI = Model(training_flop=2e23, generates=("text",), narrow_task=False, base_model="none")
@@ -175,3 +176,69 @@ def test_who_has_not_signed_compares():
     given = facts.parse(FULL_FACTS.replace("signatory = true", "signatory = false").encode())
     assert "has not signed" in gap_analysis(given, observed()).blocks[0].text
     assert "has signed" in gap_analysis(facts.parse(FULL_FACTS.encode()), observed()).blocks[0].text
+
+
+def test_a_version_on_record_counts_and_names_its_digest():
+    usual, groups = full()
+    given = facts.parse(FULL_FACTS.encode())
+    without = a_log(usual, *groups)
+    record = Record("copyright-policy", "e" * 64, datetime(2026, 11, 2, tzinfo=UTC))
+    held = replace(without, records=(record,))
+    assert status("CC-1-1a", given, observed(without)) is Status.PARTLY
+    assert status("CC-1-1a", given, observed(held)) is Status.MET
+    finding = next(item for item in findings(given, observed(held)) if item.requirement.name == "CC-1-1a")
+    assert any("e" * 64 in source.place for source in finding.sources)
+
+
+def test_rows_of_the_register_show_that_complaints_are_handled():
+    usual, groups = full()
+    given = facts.parse(FULL_FACTS.encode())
+    steps = rows(usual, kind="complaint", stage="", effect="", reason="", count=2)
+    register = a_log(usual, steps, origin="evidence.invalid/complaints")
+    both = observed(a_log(usual, *groups), register)
+    reasons = next(item.reasons for item in findings(given, both) if item.requirement.name == "CC-1-5b")
+    assert "rows of the kind complaint: 2" in reasons
+    # The number of days stays the provider's word, so more than partly it cannot be.
+    assert status("CC-1-5b", given, both) is Status.PARTLY
+
+
+def test_a_policy_that_takes_silence_of_the_broken_for_consent_is_not_cautious():
+    usual, groups = full()
+    lax = a_policy(('unreadable = "deny"', 'unreadable = "permit"'))
+    assert status("CC-1-3-precedence", facts.parse(b""), observed(a_log(usual, *groups))) is Status.MET
+    assert status("CC-1-3-precedence", facts.parse(b""), observed(a_log(lax, rows(lax)))) is Status.NOT_MET
+
+
+def test_a_review_ends_a_warning_only_when_it_came_after_the_day():
+    late = date(2026, 12, 20)
+    assert [item.name for item in overdue(late)] == ["bgh"]
+    assert overdue(late, (Review("bgh", date(2026, 12, 18), "no change"),)) == ()
+    assert len(overdue(late, (Review("bgh", date(2026, 12, 1), "too early"),))) == 1
+    assert len(overdue(late, (Review("bgh", date(2027, 1, 1), "not yet done"),))) == 1
+    given = facts.parse(b'[[reviews]]\nwatch = "novel"\non = 2026-12-18\noutcome = "x"\n')
+    assert any(missing.fact == "reviews[0].watch" for missing in gap_analysis(given, observed()).missing)
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        "CC-1-1a", "CC-1-1b", "CC-1-1c", "CC-1-2a", "CC-1-2b", "CC-1-3-1a", "CC-1-3-1a-successors", "CC-1-3-1b",
+        "CC-1-3-1b-registry", "CC-1-3-precedence", "CC-1-3-prose", "CC-1-3-scope", "CC-1-3-2", "CC-1-3-3", "CC-1-3-4",
+        "CC-1-3-5", "CC-1-4a", "CC-1-4b", "CC-1-4b-notice", "CC-1-5a", "CC-1-5b", "AIA-51", "AIA-52", "AIA-53-1c",
+        "AIA-53-1d", "AIA-53-2", "AIA-101", "DS-3", "DS-4", "DS-4-1", "DS-4-2", "DS-4-3", "DS-7", "OP-time",
+        "OP-mirror", "OP-integrity", "OP-truth", "OP-watch", "TS-1-3", "TS-2-1", "TS-2-3", "TS-2-3-domains", "TS-3-1",
+        "TS-updates", "GDPR-6", "GDPR-13-14", "GDPR-30", "DATA-ACT",
+    ],
+)  # fmt: skip
+def test_no_control_is_lost(control):
+    assert control in {item.name for item in requirements()}
+
+
+def test_what_is_not_met_is_to_be_done_first():
+    usual, groups = full()
+    tables = gap_analysis(facts.parse(FULL_FACTS.encode()), observed(a_log(usual, *groups))).tables
+    order = [row[1] for row in tables["mends"].rows]
+    assert order == sorted(order, key=[Status.NOT_MET, Status.PARTLY, Status.NOT_EVIDENCED].index)
+    counted = {row[0]: row[2] for row in tables["counts"].rows}
+    assert sum(counted.values()) == len(requirements())
+    assert len(order) == len(requirements()) - counted[Status.MET]
