@@ -79,7 +79,7 @@ def test_a_page_of_datatrove_s_reader_of_warc_may_reserve(auditor):
 
 @pytest.mark.filterwarnings("ignore")
 def test_nemo_curator_keeps_what_decide_permits(auditor):
-    pytest.importorskip("nemo_curator", reason="NeMo Curator is not installed; it brings PyTorch, so no extra has it")
+    pytest.importorskip("nemo_curator", reason="NeMo Curator is not installed; it brings PyTorch, so no lock has it")
     import pandas as pd  # noqa: PLC0415
     from nemo_curator.backends.ray_data import RayDataExecutor  # noqa: PLC0415
     from nemo_curator.pipeline import Pipeline  # noqa: PLC0415
