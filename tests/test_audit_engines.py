@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ WORKERS = {"local": "multiprocessing.spawn", "ray": "ray::make", "spark": "pyspa
 def needs(engine):
     if engine in LIBRARIES:
         pytest.importorskip(LIBRARIES[engine], reason=f"--engine {engine} is not tested: make test EXTRAS={engine}")
+    if engine == "spark" and shutil.which("java") is None:
+        pytest.skip("--engine spark is not tested: it needs Java (on Debian: default-jre-headless)")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,13 @@ def test_locks_are_pins_and_hashes_and_nothing_else(lock):
     assert [text for text in lock.read_text(encoding="utf-8").splitlines() if not line.fullmatch(text)] == []
 
 
+def asked(extras) -> Iterator[Requirement]:
+    """What extras ask for; one may ask for others of ours."""
+    for text in (text for extra in extras for text in PYPROJECT["project"]["optional-dependencies"][extra]):
+        requirement = Requirement(text)
+        yield from asked(requirement.extras) if requirement.name == PYPROJECT["project"]["name"] else [requirement]
+
+
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [
@@ -208,10 +216,9 @@ def test_locks_are_pins_and_hashes_and_nothing_else(lock):
     ],
 )
 def test_locks_answer_to_the_metadata(lock, extras):
-    project = PYPROJECT["project"]
-    wanted = project["dependencies"] + [text for extra in extras for text in project["optional-dependencies"][extra]]
+    wanted = [*map(Requirement, PYPROJECT["project"]["dependencies"]), *asked(extras)]
     locked = {canonicalize_name(pin.name): pin for pin in pins(ROOT / lock) if applies(pin)}
-    for requirement in filter(applies, map(Requirement, wanted)):
+    for requirement in filter(applies, wanted):
         pin = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(next(iter(pin.specifier)).version), f"{pin} does not meet {requirement}"
 
@@ -249,7 +256,11 @@ def test_make_test_lints_first_and_ends_with_the_tests():
 def test_ci_runs_the_same_command_as_a_developer():
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
-    assert script.read_text(encoding="utf-8").splitlines()[-1] == "make test"
+    command = script.read_text(encoding="utf-8").splitlines()[-1].split()
+    extras = {lock.stem.removeprefix("requirements-") for lock in LOCKS} - {"requirements"}
+    assert command[:2] == ["make", "test"]
+    assert "FULL=1" in command
+    assert {f"EXTRAS={','.join(order)}" for order in permutations(extras)} & set(command)
 
 
 def test_the_product_needs_no_newer_python_than_it_says():

@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 
 PERMISSIVE = re.compile(
-    r"\b(0BSD|Apache|BSD|CC0|HPND|ISC|MIT|MPL|Mozilla Public|PSF|Python Software Foundation|Unlicense|Zlib|ZPL)"
+    r"\b(0BSD|Apache|BSD|CC0|CNRI-Python|HPND|ISC|MIT|MPL|Mozilla Public|PSF|Python Software Foundation|Unlicense"
+    r"|Zlib|ZPL)"
 )
 COPYLEFT = re.compile(r"GPL|General Public|EUPL|SSPL|\bNC\b|Commons Clause|PolyForm", re.IGNORECASE)
 
