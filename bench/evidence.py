@@ -55,7 +55,10 @@ except ImportError:
 
 SEED, HOSTS = 20261123, 60_000
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-TARGETS = {"seal_rows_per_s": 100_000, "append_p99_ms": 50, "bytes_per_row": 60}
+TARGETS = {"seal_rows_per_s": 100_000, "append_p99_ms": 50, "bytes_per_row": 60, "memory_growth_mb": 64}
+AT_LEAST = {"seal_rows_per_s"}
+"""The targets that are to be reached; the others are to be stayed under."""
+
 WORDS = ("news", "article", "blog", "sport", "travel", "culture", "archive", "story", "review", "recipe", "politics")
 DENY = (
     '[{"k":"robots-exclusion","place":"/robots.txt line 3 (Disallow)","purpose":"ai-train","scope":"everyone",'
@@ -377,11 +380,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, pyarrow {pa.__version__}")
     for name, value in figures.items():
         print(f"{name:26} {value:>14,.1f}  {_target(name)}")
-    met = {
-        "seal_rows_per_s": figures["seal_rows_per_s"] >= TARGETS["seal_rows_per_s"],
-        "append_p99_ms": figures["append_p99_ms"] <= TARGETS["append_p99_ms"],
-        "bytes_per_row": figures["bytes_per_row"] <= TARGETS["bytes_per_row"],
-    }
+    met = {name: (figures[name] >= limit) is (name in AT_LEAST) for name, limit in TARGETS.items()}
     result = {name: round(value, 3) for name, value in figures.items()}
     print(json.dumps({**result, "targets": TARGETS, "met": met, "ok": all(met.values())}))
 
@@ -389,7 +388,7 @@ def main() -> None:
 def _target(name: str) -> str:
     if name not in TARGETS:
         return ""
-    return f"(target {'at least' if name == 'seal_rows_per_s' else 'under'} {TARGETS[name]:,})"
+    return f"(target {'at least' if name in AT_LEAST else 'under'} {TARGETS[name]:,})"
 
 
 if __name__ == "__main__":

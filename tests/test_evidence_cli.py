@@ -12,6 +12,7 @@ import evidence_samples as samples
 import pytest
 
 from optout.cli import main
+from optout.evidence.note import Algorithm, SignerKey
 
 URL = "https://site-2.example/p/0"
 
@@ -84,6 +85,48 @@ def test_show_and_query(crawl: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert evidence("query", crawl, "--by", "effect") == 0
     assert capsys.readouterr().out == "permit  13  0\ndeny  9  9\n"
     assert evidence("query", crawl, "--sql", "select 1 as n") == 0
+
+
+def test_a_proof_shows_that_the_log_only_grew(crawl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint that the reader kept: without a proof for it the answer is incomplete, with one it is valid."""
+    policy, out = crawl / "evidence" / "policy.txt", tmp_path / "proof.json"
+    kept, strange = tmp_path / "kept", tmp_path / "strange"
+    kept.write_bytes((crawl / "evidence" / "checkpoint").read_bytes())
+    strange.write_bytes((samples.small(tmp_path / "other") / "checkpoint").read_bytes())
+    log = samples.begin(crawl, node="n3", at=300)
+    samples.decide(log, 5, 6, at=301)
+    log.close(samples.later(400))
+    for known, proved, expected in ((kept, [], 3), (kept, ["--known", kept], 0), (strange, ["--known", kept], 1)):
+        assert evidence("prove", crawl, "--url", "https://site-5.example/p/0", *proved, "--out", out) == 0
+        assert evidence("verify", out, "--key", policy, "--known", known) == expected
+    assert evidence("export", crawl, "--host", "site-5.example", "--out", out) == 0
+    assert evidence("verify", out, "--key", policy, "--known", kept) == 0
+    assert evidence("verify", out, "--key", policy, "--known", strange) == 1
+    capsys.readouterr()
+    assert evidence("verify", crawl, "--known", kept) == 3
+    assert "fails" not in capsys.readouterr().out
+
+
+def test_a_witness_is_brought_by_its_key_or_its_policy_line(
+    crawl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = SignerKey("witness.example/w", Algorithm.COSIGNATURE_ED25519, b"7" * 32).verifier.text
+    (tmp_path / "witness.txt").write_text(f"witness w {key}\nquorum w\n")
+    for given in (key, tmp_path / "witness.txt"):
+        assert evidence("verify", crawl, "--witness", given) == 3
+        assert "the witness witness.example/w has cosigned nothing" in capsys.readouterr().out
+
+
+def test_a_loss_is_declared(crawl: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = samples.begin(crawl, node="n3", at=300)
+    samples.decide(log, 5, 6, at=301)
+    log.release()
+    next((crawl / "evidence").glob("n3-*.zst")).unlink()
+    assert evidence("verify", crawl) == 1
+    assert evidence("gap", crawl, "--node", "n3", "--reason", "the disk broke", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"lost": 6}
+    assert evidence("gap", crawl, "--node", "n3", "--reason", "again") == 2
+    assert evidence("gap", crawl, "--node", "nobody", "--reason", "again") == 2
 
 
 def test_what_a_site_said(crawl: Path, capsys: pytest.CaptureFixture[str]) -> None:

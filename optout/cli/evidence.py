@@ -159,7 +159,7 @@ def run_verify(arguments: Namespace) -> int:
         report = verify(
             arguments.subject,
             trusted=public_keys(arguments.key),
-            witnesses=public_keys(arguments.witness),
+            witnesses=public_keys(arguments.witness, "witness"),
             known=[_read(path) for path in arguments.known],
             authorities=[_read(path) for path in arguments.authority],
             replay=_replay(find(arguments.subject)),
@@ -251,7 +251,7 @@ def _verify_file(arguments: Namespace) -> int:
             _read(arguments.subject),
             [key.text for key in public_keys(arguments.key)],
             [_read(path) for path in arguments.authority],
-            [key.text for key in public_keys(arguments.witness)],
+            [key.text for key in public_keys(arguments.witness, "witness")],
             [_read(path) for path in arguments.known],
         )
     except (standalone.Wrong, ValueError) as fault:
@@ -333,8 +333,8 @@ def _past_line(said: dict[str, Any]) -> str:
     return f"{said['path']}: before {words(said['before'])}; after {words(said['after'])}; {between}"
 
 
-def public_keys(given: Iterable[str]) -> list[Any]:
-    """Public keys, written out or in files; a file may be a policy file."""
+def public_keys(given: Iterable[str], kind: str = "log") -> list[Any]:
+    """Public keys, written out or in files; of a policy file those of its logs, or of its witnesses."""
     from optout.evidence.note import parse_verifier
 
     found = []
@@ -342,8 +342,10 @@ def public_keys(given: Iterable[str]) -> list[Any]:
         lines = [text] if "+" in text else _read(Path(text)).decode("utf-8", "replace").splitlines()
         for line in lines:
             words = line.split()
-            if words[:1] == ["log"] or (len(words) == 1 and "+" in line):
-                found.append(parse_verifier(words[-1] if len(words) == 1 else words[1]))
+            if words[:1] == [kind]:
+                found.append(parse_verifier(words[1 if kind == "log" else 2]))
+            elif len(words) == 1 and "+" in line:
+                found.append(parse_verifier(line))
     if given and not found:
         raise EvidenceError(f"{', '.join(given)} holds no public key")
     return found

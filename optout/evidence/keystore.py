@@ -1,7 +1,8 @@
 """What must stay private: signing keys, salts, and the signer's memory of what it signed.
 
 The directory has mode 0700 and its files 0600. The memory is written before each signature is released. Whatever
-crash or restored backup came before, the signer therefore knows the largest tree that it ever put its name to.
+crash came before, or backup of the rest was restored, the signer therefore knows the largest tree that it ever put its
+name to. Where this directory was restored with the rest, only a witness still knows.
 """
 
 from __future__ import annotations
