@@ -349,9 +349,10 @@ def read_log(directory: Path, *, now: datetime | None = None) -> LogFacts:
     size, root = _tip(place)
     try:
         rows, kept_without_permission = _counted(place)
-    except EvidenceError:
+    except (EvidenceError, ValueError, TypeError, AttributeError):
         if verification.outcome is not Outcome.FAILS:
             raise
+        # A damaged row may hold anything; what does not verify is shown as nothing.
         rows, kept_without_permission = (), 0
     return LogFacts(
         origin=described.origin if described else directory.name, size=size, root=root, rows=rows,

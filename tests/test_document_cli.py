@@ -12,11 +12,14 @@ from contextlib import redirect_stderr
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from document_samples import FULL_FACTS
 
 from optout.cli import main
-from policies.evidence_facts import AuditFault, read_audit, read_log
+from policies.claims import claims
+from policies.evidence_facts import AuditFault, Observed, read_audit, read_log
 from policies.gap_analysis import watched
 from policies.render import FORMS
 
@@ -81,6 +84,21 @@ def test_a_damaged_log_bears_no_statement(crawl, facts_file, tmp_path):
         assert document("copyright-policy", "--facts", facts_file, "--evidence", copy, "--out", out) == 0
     assert json.loads(out.read_text())["data"]["claims"] == []
     assert "does not verify" in told.getvalue()
+
+
+@pytest.mark.parametrize("text", ["{broken", "[]", "3", '{"/robots.txt": []}'])
+@pytest.mark.parametrize("column", ["coverage", "signals"])
+def test_a_row_that_was_rewritten_is_shown_as_nothing(crawl, tmp_path, column, text):
+    copy = tmp_path / "copy"
+    shutil.copytree(crawl / "evidence", copy / "evidence")
+    shutil.copytree(crawl / "signals", copy / "signals")
+    (segment,) = (copy / "evidence" / "segments").glob("*.parquet")
+    table = pq.read_table(segment)
+    spoilt = pa.array([text] * table.num_rows, table.schema.field(column).type)
+    pq.write_table(table.set_column(table.schema.get_field_index(column), column, spoilt), segment)
+    log = read_log(copy)
+    assert not log.holds
+    assert claims(Observed((log,))) == ()
 
 
 def test_a_policy_version_is_put_on_record(crawl, facts_file, tmp_path):
