@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from policies.crawler_settings import changes, described, planned
+from policies.crawler_settings import changes, described, narrows, planned
 from policies.document import visible
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from policies.crawler_settings import Change, Settings
     from policies.facts import Facts
+
+AHEAD_DAYS = 14
+"""How long before it begins rightsholders should hear of what narrows the handling of opt-outs."""
 
 
 def atom(history: Sequence[Settings], facts: Facts) -> bytes:
@@ -59,8 +62,16 @@ def _entry(one: Settings, different: Sequence[Change], *, first: bool) -> list[s
     title = f"{token}: first configuration on record" if first else f"{token}: {len(different)} settings changed"
     head = f"In force from {_time(one.begin)}. Policy {one.policy.digest}, registry {one.policy.registry_digest}, "
     head += f"identity {one.identity_digest}; log {one.log.origin}."
-    body = "\n".join([head, *(_difference(change) for change in different)])
+    body = "\n".join([head, *(_difference(change) for change in different), *_narrowing(different)])
     return _written(_tag(one, f"{one.digest}{_time(one.begin)}"), title, one.begin, body)
+
+
+def _narrowing(different: Sequence[Change]) -> Iterator[str]:
+    """What a log shows has begun already, so an entry that narrows cannot claim that it was announced in time."""
+    names = [change.key for change in different if narrows(change)]
+    if names:
+        yield f"This narrows what opt-outs lead to: {', '.join(names)}."
+        yield f"This feed did not announce it {AHEAD_DAYS} days before."
 
 
 def _announcements(one: Settings) -> Iterator[list[str]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optout import engine
+from optout.errors import EvidenceError
+from optout.evidence.layout import find
 from optout.model import RESOURCE, Effect, Exchange
 from optout.policy import Mode
 from optout.protocol import Embedded, HeaderField, Linked, MetaElement, PageText, Registry, ResponseStatus, WellKnown
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from optout.policy import Policy
     from policies.crawler_settings import Settings
-    from policies.evidence_facts import Observed
+    from policies.evidence_facts import LogFacts, Observed
     from policies.facts import Crawler, Facts
 
 NAME = "crawler-page"
@@ -58,6 +60,7 @@ def crawler_page(facts: Facts, observed: Observed) -> Document:
     for one in now:
         blocks += _crawler(one, _declared(facts, one))
     blocks += _claims(observed)
+    blocks += _logs(observed)
     blocks += _contact(facts)
     blocks += _history(history)
     data = {"crawlers": [_data(one) for one in now]}
@@ -116,6 +119,11 @@ def _declaration(token: str, declared: Crawler | None) -> Iterator[Block]:
             declared.barriers or Missing("crawlers[].barriers", "What does it do there?"),
         ),
     ]
+    days = declared.retention_days
+    rows.append((
+        "Pages that it keeps are deleted after",
+        Missing("crawlers[].retention_days", "After how many days?") if days is None else f"{days} days",
+    ))  # fmt: skip
     yield Paragraph("The operator declares:")
     yield Fields(tuple(rows), (Source(SourceKind.FACTS, f"crawlers, token {token}"),))
     if declared.ip_ranges:
@@ -236,6 +244,24 @@ def _claims(observed: Observed) -> Iterator[Block]:
     if found:
         yield Heading("What they do")
         yield from standings(found)
+
+
+def _logs(observed: Observed) -> Iterator[Block]:
+    """Where decisions are on record, and by which keys anybody can check what they are given of it."""
+    for log in observed.sound:
+        keys = _public_keys(log)
+        if keys:
+            yield Heading("The log of decisions")
+            rows: tuple[tuple[str, Value], ...] = (("Log", log.origin), *(("Public key", key) for key in keys))
+            yield Fields(rows, (Source(SourceKind.LOG, f"{log.origin} policy.txt", log.root),))
+
+
+def _public_keys(log: LogFacts) -> tuple[str, ...]:
+    try:
+        lines = find(log.directory).policy.read_text(encoding="utf-8").splitlines() if log.directory else []
+    except (OSError, ValueError, EvidenceError):
+        return ()
+    return tuple(line.split()[1] for line in lines if line.startswith("log ") and len(line.split()) > 1)
 
 
 def _contact(facts: Facts) -> Iterator[Block]:

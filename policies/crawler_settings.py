@@ -133,3 +133,29 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change
         for key in dict.fromkeys([*after, *before])
         if before.get(key) != after.get(key)
     )
+
+
+_ORDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("mode of ", ("off", "observe", "enforce")),
+    ("effect ", ("permit", "review", "deny")),
+    ("layers", ("supersede", "tighten")),
+    ("second reader of robots.txt", ("off", "review", "deny")),
+    ("rules for other AI crawlers", ("ignore", "report", "reserve")),
+)
+"""Settings by the beginning of their names, with their values from the one that honours least."""
+
+
+def narrows(change: Change) -> bool:
+    """Whether a change lets less of what rightsholders say count, or lets it count later."""
+    if not change.before:
+        return False
+    if change.key == "lenient readings that count":
+        return not set(change.before.split(", ")) <= set(change.after.split(", "))
+    if change.key == "hours that signals may be reused":
+        return int(change.after) > int(change.before)
+    if change.key == "bytes of robots.txt that are read":
+        return int(change.after) < int(change.before)
+    order = next((values for name, values in _ORDERS if change.key.startswith(name)), ())
+    if change.before in order and change.after in order:
+        return order.index(change.after) < order.index(change.before)
+    return False

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 LONGEST = 4000
 """A text with more characters is cut, and says so: a stranger's host name must not become a book."""
@@ -82,6 +82,7 @@ class Address(str):
 
 
 Value: TypeAlias = "str | int | Missing"
+Form: TypeAlias = "Mapping[str, Any] | bytes | Callable[[], Iterator[bytes]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,8 @@ class Document:
         dated: the day it speaks of, ISO 8601; empty where it has none. Never the day of rendering.
         csv: the name of the table that `.csv` writes.
         language: BCP 47.
-        forms: what other formats make of it, by suffix such as `.oscal.json`: JSON, or the bytes themselves.
+        forms: what other formats make of it, by suffix such as `.oscal.json`: JSON, the bytes themselves, or what gives
+            them piece by piece, where they may be more than memory holds.
     """
 
     name: str
@@ -216,7 +218,7 @@ class Document:
     dated: str = ""
     csv: str = ""
     language: str = "en"
-    forms: Mapping[str, Mapping[str, Any] | bytes] = field(default_factory=dict)
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[Missing, ...]:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from policies import content_sizes, passages
 from policies.document import Block, Code, Document, Fields, Heading, Missing, Paragraph, Source, SourceKind, Table
-from policies.passages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from policies.evidence_facts import Observed
     from policies.facts import Facts, Model
+    from policies.passages import Page, Passages
 
-NAME = "output-safeguards"
+NAME, _TITLE, _DUPLICATES = "output-safeguards", "Infringing outputs: texts and test data", "near-duplicates"
+_NO_PAGES = Missing("--evidence", "Name a crawl with kept pages, whose passages can be exported")
 _MEASURE = Source(SourceKind.LAW, "Code of Practice, Copyright Chapter, Measure 1.4")
 _CLAUSE = (
     "You must not use the model, or let others use it, to infringe copyright or related rights. In particular you must "
@@ -33,12 +34,22 @@ _NOTICE = (
 
 def output_safeguards(facts: Facts, observed: Observed) -> Document:
     """The document; its `.jsonl` form holds the passages of kept pages."""
-    pages = tuple(_pages(observed))
-    blocks = (*_declared(facts), *_texts(facts), *_data(observed, pages))
-    export = b"".join(passages.lines(pages))
-    forms = {".jsonl": export} if export else {}
-    title = "Infringing outputs: texts and test data"
-    return Document(NAME, title, blocks, {"pages": len(pages)}, observed.dated, "near-duplicates", forms=forms)
+    blocks = [*_declared(facts), *_texts(facts), Heading("Data for tests of memorisation")]
+    if not observed.sound:
+        blocks.append(_NO_PAGES)
+        return Document(NAME, _TITLE, tuple(blocks), {"pages": 0}, observed.dated, _DUPLICATES)
+    with passages.gathered(_pages(observed)) as found:
+        sums = found.sums
+        blocks += _data(observed, found) if sums.pages else [_NO_PAGES]
+    forms = {".jsonl": lambda: _lines(observed)} if sums.pages else {}
+    data = {"pages": sums.pages, "with_passages": sums.with_passages, "hashes": sums.hashes}
+    return Document(NAME, _TITLE, tuple(blocks), data, observed.dated, _DUPLICATES, forms=forms)
+
+
+def _lines(observed: Observed) -> Iterator[bytes]:
+    """The export, made anew from the pages whenever it is written, because it may be larger than any memory."""
+    with passages.gathered(_pages(observed)) as found:
+        yield from found.lines()
 
 
 def _declared(facts: Facts) -> Iterator[Block]:
@@ -72,35 +83,34 @@ def _unsaid(model: Model, number: int) -> Iterator[Block]:
 
 
 def _pages(observed: Observed) -> Iterator[Page]:
-    """Kept pages that the logs have as kept, each URL once."""
-    seen: set[str] = set()
+    """Kept pages that the logs have as kept."""
     for log in observed.sound:
         for url, body, kind in content_sizes.kept_pages(log):
-            if url not in seen:
-                seen.add(url)
-                yield passages.page(url, body, kind)
+            yield passages.page(url, body, kind)
 
 
-def _data(observed: Observed, pages: tuple[Page, ...]) -> Iterator[Block]:
-    yield Heading("Data for tests of memorisation")
-    if not pages:
-        yield Missing("--evidence", "Name a crawl with kept pages, whose passages can be exported")
-        return
+def _data(observed: Observed, found: Passages) -> Iterator[Block]:
     sources = tuple(log.pointer([row for row in log.rows if row.kind == "kept"], "kept") for log in observed.sound)
-    with_text = [page for page in pages if page.hashes]
+    sums = found.sums
     yield Paragraph(
-        f"Kept pages: {len(pages)}; with passages of {passages.WORDS} words: {len(with_text)}; hashes in the export "
-        f"(.jsonl): {sum(len(page.hashes) for page in with_text)}. A hash is the first 16 hexadecimal digits of the "
-        "SHA-256 of a passage's words in lower case, joined by spaces; those that end in 0 are exported, and of each "
-        "page the smallest.",
+        f"Kept pages: {sums.pages}; with passages of {passages.WORDS} words: {sums.with_passages}; hashes in the "
+        f"export (.jsonl): {sums.hashes}. A hash is the first 16 hexadecimal digits of the SHA-256 of a passage's "
+        "words in lower case, joined by spaces; those that end in 0 are exported, and of each page the smallest.",
         sources,
     )
-    pairs = passages.near_duplicates(pages)
+    count, pairs = found.near_duplicates()
     if pairs:
         heads = ("Page", "Page", "Same hashes, percent")
-        yield Table("Near duplicates among kept pages", heads, tuple(pairs), sources, "near-duplicates")
+        yield Table("Near duplicates among kept pages", heads, tuple(pairs), sources, _DUPLICATES)
+        yield Paragraph(
+            "Each page was compared with the first page that shares one of the smallest fifth of its hashes, and with "
+            f"the one before it. Pairs found: {count}; listed: {len(pairs)}.",
+            sources,
+        )
     else:
-        yield Paragraph(f"No two kept pages share {passages.NEAR:.0%} of their exported hashes.", sources)
+        yield Paragraph(
+            f"No two kept pages were found that share {passages.NEAR:.0%} of their exported hashes.", sources
+        )
 
 
 DOCUMENTS = {NAME: output_safeguards}

@@ -68,6 +68,8 @@ def render(document: Document, suffix: str) -> bytes:
         RenderError: there is no such form, or the document has no table for `.csv`.
     """
     own = document.forms.get(suffix.lower())
+    if callable(own):
+        return b"".join(own())
     if own is not None:
         return own if isinstance(own, bytes) else _json_bytes(own)
     found = FORMS.get(suffix.lower())
@@ -75,6 +77,15 @@ def render(document: Document, suffix: str) -> bytes:
         forms = ", ".join((*FORMS, *document.forms))
         raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {forms}")
     return found(document)
+
+
+def pieces(document: Document, suffix: str) -> Iterator[bytes]:
+    """As `render`, a piece at a time where a form may be more than memory holds."""
+    own = document.forms.get(suffix.lower())
+    if callable(own):
+        yield from own()
+    else:
+        yield render(document, suffix)
 
 
 class Citations:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 MEMORY = "512MB"
 """What one connection may hold in memory."""
 
+# Every statement says in which order it wants its rows, so none has to be kept by the way.
+_CONFIG = {"threads": 2, "preserve_insertion_order": False}
+
 
 @contextmanager
 def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database of its own, in memory up to a limit and beyond that on disk, where temporary files go (`TMPDIR`)."""
     with (
         TemporaryDirectory(prefix="optout-") as folder,
-        duckdb.connect(config={"memory_limit": memory, "threads": 2, "temp_directory": folder}) as connection,
+        duckdb.connect(config={**_CONFIG, "memory_limit": memory, "temp_directory": folder}) as connection,
     ):
         yield connection

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import desk_samples as desk
 import pytest
 from lxml import etree
 from policies_for_tests import FOLDER, variant
+from protego import Protego
 
 from optout import engine
+from optout.evidence.layout import find
 from optout.identity import Identity
 from optout.model import Effect, Exchange
 from optout.policy import parse
 from policies import facts as provider_facts
 from policies.crawler_page import crawler_page
 from policies.crawler_settings import changes, newest, settings
-from policies.document import Code, Table
+from policies.document import Bullets, Code, Fields, Paragraph, Table
 from policies.evidence_facts import Observed
 from policies.render import render
 
 ATOM = "{http://www.w3.org/2005/Atom}"
+STAND_FOR_THEMSELVES = ("Log: ", "Public key: ", "configurations: ", "In force since: ")
+"""Names, keys and digests, which are no behaviour."""
 
 
 def under(policy, **changed) -> Observed:
@@ -152,7 +157,123 @@ class TestTruth:
             assert {"policy", "log"} <= {str(source.kind) for source in table.sources}
 
 
+def registry(old: bytes, new: bytes):
+    """The default policy under a registry with a part replaced."""
+    texts = [FOLDER.joinpath(name).read_bytes() for name in ("eu-gpai.toml", "protocols.toml", "agents.toml")]
+    assert old in texts[1], old
+    texts[1] = texts[1].replace(old, new)
+    return parse(*texts)
+
+
+def modes(mode: bytes):
+    """The default policy with every protocol in one mode."""
+    text = FOLDER.joinpath("protocols.toml").read_bytes()
+    rest = [FOLDER.joinpath(name).read_bytes() for name in ("eu-gpai.toml", "agents.toml")]
+    return parse(rest[0], re.sub(rb'mode = "[a-z]+"', b'mode = "%b"' % mode, text), rest[1])
+
+
+def other_worlds():
+    """The demonstration under other policies, registries and identities, and with other things in its log."""
+    for old, new in [
+        ("max_age_hours = 24", "max_age_hours = 7"),
+        ("robots_limit = 2_000_000", "robots_limit = 600_000"),
+        ('purposes = ["ai-train"]', 'purposes = ["search"]'),
+        ('second_reader = "deny"', 'second_reader = "off"'),
+        ('layers = "tighten"', 'layers = "supersede"'),
+        ('named_agents = "report"', 'named_agents = "ignore"'),
+        ('prose = "advisory"', 'prose = "ignore"'),
+        ('unspecified = "permit"', 'unspecified = "deny"'),
+        ('unreachable = "review"', 'unreachable = "deny"'),
+        ('  "robots-unauthorised",\n', ""),
+        ('  "robots-rate-limited",\n', ""),
+        ('  "robots-redirects",\n', ""),
+    ]:
+        yield under(variant("eu-gpai", (old, new)))
+    for mode in (b"off", b"observe", b"enforce"):
+        yield under(modes(mode))
+    log = desk.log()
+    identities = {key: {"product_token": "LogBot", "user_agent": "LogBot/2"} for key in log.identities}
+    yield Observed((replace(log, identities=identities),))
+    fewer = [row for row in log.rows if row.effect != "deny" and row.kind != "kept"]
+    yield Observed((replace(log, rows=tuple(fewer)),))
+
+
+def behaviours(document) -> set[str]:
+    """Every sentence, field and line of a table that rests on the policy in force or on the log."""
+    found: set[str] = set()
+    for block in document.blocks:
+        kinds = {str(source.kind) for source in getattr(block, "sources", ())}
+        if isinstance(block, Bullets):
+            found |= {item.text for item in block.items if {"policy", "log"} & {str(one.kind) for one in item.sources}}
+        elif not kinds & {"policy", "log"}:
+            continue
+        elif isinstance(block, Paragraph):
+            found.add(block.text)
+        elif isinstance(block, Fields):
+            found |= {f"{label}: {value}" for label, value in block.rows}
+        elif isinstance(block, Table):
+            found |= {f"{block.name}: {row}" for row in block.rows}
+    return found
+
+
+class TestCompleteness:
+    def test_every_statement_about_behaviour_vanishes_in_some_other_world(self, page):
+        """A sentence that is added and follows from nothing fails here; so does one that nothing was tried against."""
+        constant = {one for one in behaviours(page) if one.startswith(STAND_FOR_THEMSELVES)}
+        left = behaviours(page) - constant
+        assert len(left) > 30
+        for world in other_worlds():
+            left -= left - behaviours(crawler_page(desk.provider(), world))
+        assert not left
+
+    def test_samples_are_read_by_other_peoples_readers_too(self, page):
+        codes = [block for block in page.blocks if isinstance(block, Code)]
+        for code in codes:
+            reader = Protego.parse(code.text)
+            assert not reader.can_fetch("https://a.example/private/work", "OptOutBot")
+            assert reader.can_fetch("https://a.example/private/work", "OtherBot")
+
+    def test_the_page_names_the_log_and_its_key(self, page):
+        keys = (find(desk.crawl()).policy).read_text()
+        named = [str(value) for block in page.blocks if isinstance(block, Fields) for label, value in block.rows
+                 if label == "Public key"]  # fmt: skip
+        assert named
+        assert all(f"log {key}" in keys for key in named)
+
+
 class TestFeed:
+    @pytest.mark.parametrize(
+        ("old", "new", "narrowing"),
+        [
+            ("max_age_hours = 24", "max_age_hours = 6", False),
+            ("robots_limit = 2_000_000", "robots_limit = 600_000", True),
+            ('second_reader = "deny"', 'second_reader = "off"', True),
+            ('unreachable = "review"', 'unreachable = "deny"', False),
+            ('unreachable = "review"', 'unreachable = "permit"', True),
+            ('  "robots-unauthorised",\n', "", True),
+        ],
+    )
+    def test_an_entry_that_narrows_opt_outs_says_so(self, old, new, narrowing):
+        log = replace(desk.log(), policies=dict.fromkeys(desk.log().policies, variant("eu-gpai")))
+        entry = feed(desk.provider(), Observed((log, later_log(variant("eu-gpai", (old, new)))))).find(f"{ATOM}entry")
+        assert ("This narrows what opt-outs lead to" in entry.find(f"{ATOM}content").text) == narrowing
+
+    def test_signals_that_may_be_older_are_a_narrowing(self):
+        shorter = variant("eu-gpai", ("max_age_hours = 24", "max_age_hours = 6"))
+        log = replace(desk.log(), policies=dict.fromkeys(desk.log().policies, shorter))
+        entry = feed(desk.provider(), Observed((log, later_log(variant("eu-gpai"))))).find(f"{ATOM}entry")
+        assert "This narrows what opt-outs lead to: hours" in entry.find(f"{ATOM}content").text
+
+    def test_ids_and_times_keep_to_the_rules_of_atom(self):
+        root = feed(desk.provider(), Observed((desk.log(), later_log(variant("eu-gpai")))))
+        ids = [one.text for one in root.iter(f"{ATOM}id")]
+        assert len(set(ids)) == len(ids)
+        assert all(re.fullmatch(r"tag:[A-Za-z0-9.-]+,\d{4}(-\d\d(-\d\d)?)?:[0-9a-f]+", one) for one in ids)
+        times = [datetime.fromisoformat(one.text) for one in root.iter(f"{ATOM}updated")]
+        assert all(moment.tzinfo for moment in times)
+        assert times[0] == max(times)
+        assert [one.get("rel") for one in root.findall(f"{ATOM}link")].count("alternate") == 1
+
     def test_the_feed_is_atom(self):
         root = feed(desk.provider(), desk.observed())
         assert root.tag == f"{ATOM}feed"

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
 
 import desk_samples as desk
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies import facts as provider_facts
 from policies.document import Code
 from policies.evidence_facts import Observed
 from policies.output_safeguards import output_safeguards
-from policies.passages import Page, hashes, lines, near_duplicates, page
+from policies.passages import Page, gathered, hashes, page
 from policies.render import render
 
 TEXT = " ".join(f"word{number}" for number in range(200))
@@ -37,13 +45,65 @@ class TestPassages:
     def test_copies_are_paired_and_others_are_not(self):
         first, copy = (page(name, TEXT.encode(), "text/plain") for name in "ab")
         other = page("c", TEXT.replace("word", "other").encode(), "text/plain")
-        assert near_duplicates([first, copy, other]) == [("a", "b", 100)]
+        with gathered([other, copy, first]) as found:
+            assert found.near_duplicates() == (1, [("a", "b", 100)])
+
+    @given(st.lists(st.frozensets(st.integers(0, 9), min_size=1), min_size=2, max_size=2))
+    def test_of_two_pages_the_share_is_that_of_their_hashes(self, sets):
+        pages = [Page(f"{number}", frozenset(f"{one:016x}" for one in found)) for number, found in enumerate(sets)]
+        share = Fraction(len(sets[0] & sets[1]), len(sets[0] | sets[1]))
+        with gathered(pages) as found:
+            count, pairs = found.near_duplicates()
+        assert count == (share >= Fraction(8, 10))
+        assert [one[2] for one in pairs] == [int(100 * share)] * count
+
+    def test_of_many_copies_each_is_named_with_another_and_the_work_stays_linear(self):
+        pages = [Page(f"https://m{number:04}.example/", frozenset({f"{one:016x}" for one in range(20)}))
+                 for number in range(500)]  # fmt: skip
+        with gathered(pages) as found:
+            count, pairs = found.near_duplicates()
+        assert {url for pair in pairs for url in pair[:2]} == {item.url for item in pages}
+        assert count < 2 * len(pages)
+
+    def test_a_url_counts_once_whatever_the_order(self):
+        pages = [Page("b", frozenset({"0" * 16})), Page("a", frozenset({"1" * 16})), Page("b", frozenset())]
+        with gathered(pages) as found:
+            assert found.sums == (2, 2, 2)
+            assert [json.loads(line)["url"] for line in found.lines()] == ["a", "b"]
 
     def test_the_export_holds_no_word_of_the_works(self):
-        (line,) = lines([page("https://a/", TEXT.encode(), "text/plain"), Page("https://empty/", frozenset())])
+        pages = [page("https://a/", TEXT.encode(), "text/plain"), Page("https://empty/\ud800", frozenset())]
+        with gathered(pages) as found:
+            (line,) = found.lines()
         said = json.loads(line)
         assert said["words"] == 13
+        assert set(said["hashes"]) <= hashes(TEXT)
         assert "word1" not in line.decode()
+
+    @pytest.mark.slow
+    def test_more_than_memory_holds_goes_to_disk(self):
+        """Under a limit on memory that the same pages break where they are held as a list."""
+        code = """
+import random, resource, sys
+from policies.passages import Page, gathered
+resource.setrlimit(resource.RLIMIT_DATA, (limit := int(sys.argv[1]), limit))
+draw = random.Random(1).getrandbits
+pages = (Page(f"https://h{number}.example/", frozenset(f"{draw(64):016x}" for _ in range(60)))
+         for number in range(int(sys.argv[2])))
+if sys.argv[3] == "held":
+    pages = list(pages)
+with gathered(pages, "64MB") as found:
+    print(*found.sums, found.near_duplicates()[0], sum(map(len, found.lines())))
+"""
+
+        def run(how: str, count: int) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-c", code, str(480 * 1024**2), str(count), how]
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+            return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+
+        done = run("streamed", 60_000)
+        assert done.stdout.split()[:4] == ["60000", "60000", "3600000", "0"], done.stderr[-500:]
+        assert "MemoryError" in run("held", 60_000).stderr
 
 
 class TestDocument:
@@ -66,5 +126,5 @@ class TestDocument:
 
     def test_the_same_log_gives_the_same_bytes(self):
         one, other = (output_safeguards(desk.provider(), desk.observed()) for _ in range(2))
-        assert one.forms == other.forms
+        assert render(one, ".jsonl") == render(other, ".jsonl")
         assert render(one, ".html") == render(other, ".html")

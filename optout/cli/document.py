@@ -118,7 +118,7 @@ def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> 
 
 
 def _write(document: Document, arguments: Namespace) -> int:
-    from policies.render import render, suffix_of
+    from policies.render import pieces, render, suffix_of
 
     missing = document.missing
     if arguments.strict and missing:
@@ -126,17 +126,20 @@ def _write(document: Document, arguments: Namespace) -> int:
         for fact in missing:
             print(f"  {fact.fact}: {fact.ask}", file=sys.stderr)
         return NO
-    data = render(document, suffix_of(arguments.out.name) if arguments.out else ".md")
     if arguments.out is None:
-        sys.stdout.write(data.decode())
+        sys.stdout.write(render(document, ".md").decode())
         return DONE
     try:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_bytes(data)
+        written = pieces(document, suffix_of(arguments.out.name))
+        first = next(written, b"")  # A form that there is not must leave the file as it was.
+        with arguments.out.open("wb") as file:
+            file.write(first)
+            file.writelines(written)
     except OSError as error:
         raise UnreadableInput(f"{arguments.out} cannot be written: {error.strerror or error}") from error
     if arguments.record:
-        print(f"on record: {_record(document.name, data, arguments.record)}", file=sys.stderr)
+        print(f"on record: {_record(document.name, arguments.out.read_bytes(), arguments.record)}", file=sys.stderr)
     if missing:
         print(f"optout document: {len(missing)} facts are missing; the document names each", file=sys.stderr)
     return DONE
