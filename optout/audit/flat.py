@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from optout.audit.matcher import Matcher, Ranks
+    from optout.audit.matcher import Key, Matcher, Ranks
 
 
 class _Pool:
@@ -62,6 +62,17 @@ def flatten(matcher: Matcher) -> bytes:
         len(ranks), len(pool.data),
     ]  # fmt: skip
     return array("i", sizes + numbers).tobytes() + bytes(pool.data)
+
+
+def with_keys(flat: bytes | memoryview, keys: Sequence[Key]) -> bytes:
+    """A flat form with all combinations that have come up since, the first of which it has."""
+    sizes = array("i", bytes(flat[:_SIZES]))
+    known = _SIZES + 4 * sizes[0] * sizes[1]
+    sizes[1] = len(keys)
+    return sizes.tobytes() + array("i", [rank for key in keys for rank in key]).tobytes() + bytes(flat[known:])
+
+
+_SIZES = 9 * 4
 
 
 def _ends(lists: Iterable[Ranks]) -> list[int]:

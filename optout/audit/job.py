@@ -31,6 +31,9 @@ EDITION = 2
 """Of what shards hold; shards of another edition are made again."""
 
 
+COMPILED = "compiled"
+"""The folder in the store where workers put compiled policies for each other; it may be deleted at any time."""
+
 LONGEST_NAME = 200
 """Bytes of a shard's name; file systems allow 255, and a part that is being written needs some."""
 
@@ -85,7 +88,8 @@ class Job:
             StoreError: the store cannot be opened.
         """
         store = Store.open(self.store)
-        return Judge(store, self.readings(), Identity(self.token), self.as_of, lists=self.in_force())
+        shelves = self.store / COMPILED
+        return Judge(store, self.readings(), Identity(self.token), self.as_of, lists=self.in_force(), shelves=shelves)
 
     def in_force(self) -> Lists:
         """The lists that count on the day.

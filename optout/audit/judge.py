@@ -18,12 +18,14 @@ from optout.audit.dates import NO_DATE
 from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, Locator, buffers
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
+from optout.audit.shelf import Shelf
 from optout.audit.sites import View
 from optout.audit.states import NO_STATE, Dated, States
 from optout.urls import match_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -109,6 +111,7 @@ class Judge:
         as_of: AsOf,
         kernel: ModuleType | None = KERNEL,
         lists: Lists | None = None,
+        shelves: Path | None = None,
     ) -> None:
         """Begin with nothing compiled.
 
@@ -119,6 +122,7 @@ class Judge:
             as_of: which dated state counts.
             kernel: the compiled tier; None for pure Python, which gives the same answers.
             lists: what else is known about hosts, URLs and contents.
+            shelves: where compiled contents are kept; None for nowhere.
         """
         self.kernel = kernel
         self._listed = Listed(Lists.none() if lists is None else lists)
@@ -129,7 +133,10 @@ class Judge:
         by_digest: dict[tuple[str, str], View] = {}
         for reading in readings:
             key = (reading.policy.digest, reading.policy.registry_digest)
-            self._views.append(by_digest.setdefault(key, View(reading.policy, identity, self.outcomes, kernel)))
+            if key not in by_digest:
+                shelf = None if shelves is None else Shelf(shelves, reading.policy, identity)
+                by_digest[key] = View(reading.policy, identity, self.outcomes, kernel, shelf)
+            self._views.append(by_digest[key])
         self._begin()
 
     def judge(
@@ -160,6 +167,11 @@ class Judge:
         when = states.when(chosen)
         newest = self._newest(chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
+
+    def shelve(self) -> None:
+        """Let other processes have what was compiled here, and have what they compiled."""
+        for view in dict.fromkeys(self._views):
+            view.shelve()
 
     def _forget(self) -> None:
         """Begin anew where more has come up than is to be kept."""

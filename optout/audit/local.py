@@ -81,7 +81,10 @@ def _wait_for_parent() -> None:
 
 def make(job: Job, digest: str, item: Input, directory: Location) -> Manifest:
     """Make one shard; what engines hand to their workers."""
-    return shard.make(Place(directory), item, job, digest, _judge(job, digest))
+    judge = _judge(job, digest)
+    manifest = shard.make(Place(directory), item, job, digest, judge)
+    judge.shelve()
+    return manifest
 
 
 @lru_cache(maxsize=1)

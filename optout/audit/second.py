@@ -6,9 +6,9 @@ of Protego's be a refusal of ours too, and let every allowance of ours that outw
 well. If Protego forbids a URL by it, no allowance matches that weighs as much; then ours refuses the URL too, because
 an allowance of ours that saved it would have saved it there.
 
-Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Only URLs that a
-doubt matches, or that the two readers do not write in the same way, can be forbidden by Protego alone, and of these it
-is asked about those that one of its refusals matches as it writes them.
+Rules for which that does not hold become doubts: patterns that match whatever the rule may match. Protego alone can
+forbid only URLs that a doubt matches, and URLs that the two readers do not write in the same way. Of these it is asked
+about those that one of its refusals matches as it writes them.
 """
 
 from __future__ import annotations
@@ -73,10 +73,6 @@ class Doubts(NamedTuple):
     patterns: tuple[Pattern, ...] = ()
     readers: tuple[Reader, ...] = ()
     refusals: tuple[str, ...] = ()
-
-    def forbid(self, url: str) -> bool:
-        """Whether the second reader forbids a URL."""
-        return any(reader.forbids(url) for reader in self.readers)
 
 
 def _only(rules: Any, token: str) -> Reader:  # noqa: ANN401 - a type that Protego keeps to itself

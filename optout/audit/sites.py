@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optout import engine
-from optout.audit.flat import flatten
+from optout.audit.flat import flatten, with_keys
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import MALFORMED, Outcomes, outcome_of
 from optout.audit.second import NONE, doubts_about, reads_alike, their_form
+from optout.audit.shelf import WORTH_A_SEGMENT, Record
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
 from optout.syntax.patterns import NO_MATCH
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from optout.audit.locate import Located
+    from optout.audit.second import Doubts, Reader
+    from optout.audit.shelf import Shelf
     from optout.engine import CompiledOrigin, Ranked
     from optout.identity import Identity
     from optout.model import Exchange, Verdict
@@ -45,32 +49,71 @@ class Site:
     """One content of an origin's signal files, under one policy."""
 
     def __init__(self, key: str, view: View, load: Load) -> None:
-        """Compile it and put its tables together."""
-        exchanges = load()
+        """Take it from the view's shelf, or compile it and put its tables together."""
         self.key = key
         self._view = view
         self._load = load
-        compiled = view.keep(key, lambda: exchanges)
-        self._own = len(compiled.ranked)
-        others = [group.ranked for group in compiled._others]  # noqa: SLF001
-        asked = bool(compiled._second)  # noqa: SLF001
-        self._doubts = doubts_about(exchanges, compiled.ranked, view.identity.token) if asked else NONE
-        tables = [_patterns(order) for order in (*compiled.ranked, *others)]
-        matcher = Matcher([*tables, [pattern.normal for pattern in self._doubts.patterns]])
-        self.constant = matcher.constant and not self._doubts.patterns
-        self.delicate = bool(matcher.exact) or not self._doubts.never
-        self.matcher: Any = matcher
-        self._theirs: Any = Matcher([self._doubts.refusals])
         self._numbers: dict[int, int] = {}
         self._dissents: dict[int, int] = {}
-        if view.kernel is not None:
-            self._flatten(view.kernel)
+        self.grown = False
+        self._readers: tuple[Reader, ...] | None = None
+        self._stepped: bool | None = None
+        record = None if view.shelf is None else view.shelf.get(key)
+        if record is None or not self._take(record):
+            self._make()
 
-    def _flatten(self, kernel: ModuleType) -> None:
+    def _make(self) -> None:
+        exchanges = self._load()
+        compiled = self._view.keep(self.key, lambda: exchanges)
+        self._own = len(compiled.ranked)
+        doubts = _doubts(compiled, exchanges, self._view)
+        self._never, self._order, self._stepped = doubts.never, _order(compiled), True
+        tables = [_patterns(order) for order in _tables(compiled)]
+        matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
+        self.constant = matcher.constant and not doubts.patterns
+        self.delicate = bool(matcher.exact) or not doubts.never
+        self.matcher: Any = matcher
+        self._theirs: Any = Matcher([doubts.refusals])
+        self._readers = doubts.readers
+        if self._view.kernel is not None:
+            self._flatten(self._view.kernel, flatten(matcher), flatten(self._theirs))
+        self.grown = True
+
+    def _flatten(self, kernel: ModuleType, flat: bytes | memoryview, theirs: bytes | memoryview) -> None:
         """Take the form of the compiled tier, which needs a tenth of the memory."""
-        self.matcher, self._theirs = kernel.Matcher(flatten(self.matcher)), kernel.Matcher(flatten(self._theirs))
-        if not self._doubts.never:
+        self.matcher, self._theirs = kernel.Matcher(flat), kernel.Matcher(theirs)
+        self._flat = flat, theirs
+        if not self._never:
             self.matcher.ask(self._theirs)
+
+    def _take(self, record: Record) -> bool:
+        """Use what was compiled before; false where it does not hold together."""
+        assert self._view.kernel is not None  # noqa: S101 - a shelf holds the form of the compiled tier
+        self._own, self._never, self._order = record.own, record.never, record.order
+        self.constant = self.delicate = False
+        self._stepped = None
+        self._readers = None
+        try:
+            self._flatten(self._view.kernel, record.flat, record.theirs)
+            for combination, outcome in record.outcomes.items():
+                self._numbers[combination] = self._view.outcomes.number(outcome)
+                self._teach(combination)
+        except (ValueError, IndexError):
+            self._numbers.clear()
+            return False
+        return True
+
+    def record(self) -> Record:
+        """What a shelf keeps of it."""
+        flat, theirs = self._flat
+        keys = [self.matcher.key(number) for number in range(len(self.matcher))]
+        outcomes = {number: self._view.outcomes.all[outcome] for number, outcome in self._numbers.items()}
+        return Record(self._own, self._never, self._order, with_keys(flat, keys), theirs, outcomes)
+
+    def _teach(self, combination: int) -> None:
+        """Tell the compiled tier what a combination comes to."""
+        number = self._numbers[combination]
+        self.matcher.put(combination, number, self._permits(number), self._doubted(combination))
 
     def compiled(self) -> CompiledOrigin:
         """The engine's own form."""
@@ -83,6 +126,7 @@ class Site:
             key = self.matcher.key(combination)
             verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own : -1])  # noqa: SLF001
             number = self._numbers[combination] = self._view.number(verdict)
+            self.grown = True
         return number
 
     @property
@@ -95,7 +139,7 @@ class Site:
         combinations = self.matcher.match_all(targets)
         known = {combination: self.outcome(combination) for combination in set(combinations)}
         numbers = [known[combination] for combination in combinations]
-        if not self._doubts.never:
+        if not self._never:
             doubtful = self._doubtful(known)
             asked = {at for at, one in enumerate(combinations) if one in doubtful} if doubtful else set()
             asked.update(np.flatnonzero(located.odd[rows]).tolist())
@@ -114,12 +158,20 @@ class Site:
 
     def _learnt(self, combination: int, target: str | None, url: str) -> int:
         """The number of the outcome of a combination, which the compiled tier learns, with the second reader's view."""
+        if combination not in self._numbers and not self._in_step():
+            return self._view.number(self.compiled().decide(url))
         number = self.outcome(combination)
         if self._view.kernel is not None:
-            self.matcher.put(combination, number, self._permits(number), self._doubted(combination))
-        if self._doubts.never or not self._permits(number):
+            self._teach(combination)
+        if self._never or not self._permits(number):
             return number
         return self._settled(combination, number, target, url)
+
+    def _in_step(self) -> bool:
+        """Whether numbers mean here what they meant where it was compiled: the engine's tables stand in one order."""
+        if self._stepped is None:
+            self._stepped = _order(self.compiled()) == self._order
+        return self._stepped
 
     def _settled(self, combination: int, number: int, target: str | None, url: str) -> int:
         """What the second reader makes of a number that permits access, where it has to be asked."""
@@ -142,7 +194,9 @@ class Site:
         return bool(self.matcher.key(combination)[-1] != NO_MATCH)
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
-        if not self._doubts.forbid(url):
+        if self._readers is None:
+            self._readers = _doubts(self.compiled(), self._load(), self._view).readers
+        if not any(reader.forbids(url) for reader in self._readers):
             return number
         if combination not in self._dissents:
             self._dissents[combination] = self._view.number(self.compiled().decide(url))
@@ -157,10 +211,16 @@ class View:
     """One policy and identity, with the sites that were compiled under them."""
 
     def __init__(
-        self, policy: Policy, identity: Identity, outcomes: Outcomes, kernel: ModuleType | None = None
+        self,
+        policy: Policy,
+        identity: Identity,
+        outcomes: Outcomes,
+        kernel: ModuleType | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
-        """Begin with no sites."""
+        """Begin with no sites at hand."""
         self.policy, self.identity, self.outcomes, self.kernel = policy, identity, outcomes, kernel
+        self.shelf = None if kernel is None else shelf
         self._sites: dict[str, Site] = {}
         self._waiting: dict[str, Load] = {}
         self._compile: Callable[[str], CompiledOrigin] = lru_cache(maxsize=COMPILED_KEPT)(self._compiled)
@@ -171,7 +231,19 @@ class View:
 
     def clear(self) -> None:
         """Forget all sites."""
+        self.shelve()
         self._sites.clear()
+
+    def shelve(self) -> None:
+        """Put what is new on the shelf, if it is much, and look what others have put there."""
+        if self.shelf is None:
+            return
+        grown = [site for site in self._sites.values() if site.grown]
+        if len(grown) >= WORTH_A_SEGMENT:
+            self.shelf.put({site.key: site.record() for site in grown})
+            for site in grown:
+                site.grown = False
+        self.shelf.look()
 
     def site(self, key: str, load: Load) -> Site:
         """The site of a content.
@@ -216,6 +288,27 @@ class View:
 
     def _compiled(self, key: str) -> CompiledOrigin:
         return engine.compile(self._waiting[key](), self.policy, self.identity)
+
+
+def _doubts(compiled: CompiledOrigin, exchanges: Sequence[Exchange], view: View) -> Doubts:
+    asked = bool(compiled._second)  # noqa: SLF001
+    return doubts_about(exchanges, compiled.ranked, view.identity.token) if asked else NONE
+
+
+def _tables(compiled: CompiledOrigin) -> Iterable[Ranked]:
+    return (*compiled.ranked, *(group.ranked for group in compiled._others))  # noqa: SLF001
+
+
+def _order(compiled: CompiledOrigin) -> str:
+    """Names the statements of all tables in their order."""
+    told = [
+        [
+            (bound.protocol.name, bound.statement.pattern, bound.statement.reason, str(bound.statement.place))
+            for bound in order.bounds
+        ]
+        for order in _tables(compiled)
+    ]
+    return sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _patterns(order: Ranked) -> list[str]:
