@@ -71,7 +71,9 @@ class Located:
         """The match targets of rows whose origin is known, in that order."""
         if self.tails is None:
             return [match_target(self.url(row)) for row in rows.tolist()]
-        joined = pc.binary_join_element_wise(pa.scalar("/", self.tails.type), self.tails.take(pa.array(rows)), "")
+        kind = self.tails.type
+        slash, nothing = pa.scalar("/", kind), pa.scalar("", kind)
+        joined = pc.binary_join_element_wise(slash, self.tails.take(pa.array(rows)), nothing)
         found: list[str] = joined.to_numpy(zero_copy_only=False).tolist()
         odd = np.flatnonzero(self.odd[rows])
         for at, url in zip(odd.tolist(), self.several(rows[odd]), strict=True):

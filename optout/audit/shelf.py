@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -124,7 +125,8 @@ class Shelf:
             part.write_bytes(data)
             part.replace(self._folder / name)
         except OSError:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         self._seen.add(name)
 
 
