@@ -643,9 +643,9 @@ def test_the_table_tells_what_each_state_meant_and_where_it_came_from(tmp_path, 
             store.put([Exchange("https://a.example/robots.txt", "/robots.txt", **fields)])
     assert show(tmp_path, "a.example") == 0
     text = capsys.readouterr().out
-    reasons = re.findall(r"no-reservation|robots\.[a-z.]+[a-z]", text.replace("/robots.txt", ""))
+    reasons = re.findall(r"no-reservation|robots\.(?!txt)[a-z.]*[a-z]", text)
     assert reasons == ["no-reservation", "robots.group.disallow", "robots.unreachable"]
-    assert "from https" in text
+    assert "https://www" in text
     assert "timeout" in text
 
 

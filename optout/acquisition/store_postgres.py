@@ -102,7 +102,7 @@ class PostgresBackend:
         self._address = address
         self._name = name
         self._pool: Any = None
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._thread = Thread(target=self._loop.run_forever, name="optout-postgres", daemon=True)
         self._thread.start()
 
@@ -149,6 +149,7 @@ class PostgresBackend:
             timeout=_CONNECT_SECONDS,
             command_timeout=_QUERY_SECONDS,
             server_settings={"application_name": "optout"},
+            reset=_leave_as_it_is,
         )
 
     @property
@@ -284,10 +285,23 @@ class PostgresBackend:
             raise StoreError(f"store {self._name}: {fault}", mend="mend the server, or name another store") from fault
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """The loop of uvloop where that is installed, which spends half as much on a query."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 async def _make_tables(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
     # Two nodes that begin at the same time must not make the same table.
     await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
     await connection.execute(_SCHEMA)
+
+
+async def _leave_as_it_is(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+    """Nothing that is asked here leaves anything behind, so a connection is not cleaned with a query of its own."""
 
 
 async def _close(pool: Any) -> None:  # noqa: ANN401 - asyncpg has no types
