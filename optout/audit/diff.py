@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import duckdb
 
+from optout.audit.disk import writing
+from optout.audit.storage import give_up, part_of, settle
 from optout.errors import UnreadableInput
 
 _QUERY = """
@@ -29,16 +32,30 @@ def compare(first: Path, second: Path, target: Path) -> dict[str, int]:
 
     Raises:
         UnreadableInput: a folder has no decisions.
+        OutputError: the file cannot be written.
     """
     paths = [_decisions(folder) for folder in (first, second)]
-    connection = duckdb.connect(config={"memory_limit": "1GB", "threads": 2})
-    name = str(target).replace("'", "''")
-    copy = f"COPY ({_QUERY} ORDER BY 4 DESC, 1, 2) TO '{name}' (FORMAT parquet, COMPRESSION zstd)"
-    connection.execute(copy, paths)
-    counted: list[Any] = connection.execute(
-        "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [str(target)]
-    ).fetchall()
+    part = part_of(target)
+    scratch = f"{gettempdir()}/optout-duckdb"
+    with writing(target.parent), duckdb.connect(config=_config(scratch)) as connection:
+        try:
+            name = str(part).replace("'", "''")
+            copy = f"COPY ({_QUERY} ORDER BY 4 DESC, 1, 2) TO '{name}' (FORMAT parquet, COMPRESSION zstd)"
+            connection.execute(copy, paths)
+            settle(part, target)
+        except duckdb.IOException as error:
+            raise OSError(str(error).splitlines()[0]) from error
+        finally:
+            give_up(part, target)
+        counted: list[Any] = connection.execute(
+            "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [str(target)]
+        ).fetchall()
     return dict(counted)
+
+
+def _config(scratch: str) -> dict[str, str | bool | int | float | list[str]]:
+    """Two audits of a billion rows are joined on the disk where memory does not hold them."""
+    return {"memory_limit": "1GB", "threads": 2, "temp_directory": scratch}
 
 
 def _decisions(folder: Path) -> str:

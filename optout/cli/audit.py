@@ -32,7 +32,8 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         help="which rows of a dataset may be used?",
         description="Judge every row of Parquet, JSON Lines (.gz, .zst), WARC and WebDataset (.tar) files by what "
         "their origins said. The store of signals is filled by `optout harvest`. OUT gets decisions/, kept/, "
-        "report.json and report.html. A run that was interrupted goes on where it stopped. The exit code is 2 where "
+        "evidence/ (the log of what was read and decided), report.html and report.json, and unknown-origins.txt, which "
+        "`optout harvest` takes next. A run that was interrupted goes on where it stopped. The exit code is 2 where "
         "some input could not be read.",
     )
     parser.add_argument(
