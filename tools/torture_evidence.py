@@ -24,7 +24,6 @@ os.environ["PYTHONPATH"] = ":".join(PATHS)
 import evidence_tampering  # noqa: E402 - where it is has been said above
 import test_evidence_crashes  # noqa: E402 - as above
 
-
 PORTION = 50
 """So many at a time are drawn from one seed, so that what went wrong can be repeated without all that came before."""
 
