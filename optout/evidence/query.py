@@ -78,7 +78,7 @@ class Rows:
             EvidenceError: a journal is damaged.
         """
         self._connection = duckdb.connect()
-        # Journals first: what is sealed meanwhile is then in both, and counts as sealed. The other way it could be in none.
+        # Journals first: what is sealed meanwhile is then in both, and counts as sealed; else it could be in neither.
         waiting = _rows_waiting(layout)
         sealed = sorted(layout.segments.glob("*.parquet"))
         parts = [self._sealed(sealed), self._waiting(waiting, {path.stem for path in sealed})]
