@@ -14,8 +14,8 @@ from scrapy.http import HtmlResponse
 
 from crawler.outcome import OptedOut
 from optout.errors import EvidenceError
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.journal import Journal, rows
-from optout.evidence.warc import ArchiveReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -267,6 +267,18 @@ def test_a_node_s_damage_is_not_collected(tmp_path: Path) -> None:
         collect(Layout(tmp_path / "there" / "evidence"), Layout(tmp_path / "main" / "evidence"))
 
 
+def test_a_node_does_not_bring_rows_in_the_place_of_others(tmp_path: Path) -> None:
+    main = begin(tmp_path / "main", node="far")
+    decide(main, 1, 4)
+    main.close(later(61))
+    node = EvidenceLog(tmp_path / "there" / "evidence", node="far", now=later(0), origin=samples.ORIGIN, signs=False)
+    decide(node, 2, 4)
+    node.close(later(61))
+    with pytest.raises(EvidenceError, match=r"another .* already"):
+        collect(Layout(tmp_path / "there" / "evidence"), Layout(tmp_path / "main" / "evidence"))
+    assert_valid(verify(tmp_path / "main"))
+
+
 def test_sealing_can_go_on_beside_the_crawl(tmp_path: Path) -> None:
     log = begin(tmp_path)
     decide(log, 1, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +55,32 @@ def test_anything_may_be_asked_in_sql(layout: Layout) -> None:
         assert list(rows.sql("select count(distinct host) as n from rows")) == [{"n": 5}]
         with pytest.raises(EvidenceError, match="cannot be asked"):
             list(rows.sql("select nothing"))
+
+
+def test_rows_are_counted_once_while_they_are_being_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again and again beside a crawl that seals all the time: no row is missing, none counts twice."""
+    log = samples.begin(tmp_path, rows_per_segment=5)
+    layout, done, wrong = Layout(tmp_path / "evidence"), [0], []
+    stop = threading.Event()
+
+    def crawl() -> None:
+        for site in range(40):
+            samples.decide(log, site, 5, at=site)
+            done[0] += 5
+            log.tick(later(site))
+        stop.set()
+
+    writer = threading.Thread(target=crawl)
+    writer.start()
+    while not stop.is_set():
+        least = done[0]
+        with Rows(layout) as asked:
+            (row,) = asked.sql("select count(*) as n, count(distinct seq) as different from rows")
+        if row["n"] != row["different"] or row["n"] < least:
+            wrong.append((least, row))
+    writer.join()
+    log.close(later(100))
+    assert wrong == []
 
 
 def test_an_empty_log_can_be_asked(tmp_path: Path) -> None:

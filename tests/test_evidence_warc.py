@@ -16,8 +16,9 @@ from warcio.checker import Checker
 
 from optout.errors import EvidenceError
 from optout.evidence import warc
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.exchange_record import exchange_of, identifier_of, payload_of, records
-from optout.evidence.warc import ArchiveReader, Broken, Located, SignalArchive, archive_files, index_path, iterate
+from optout.evidence.warc import Broken, Located, SignalArchive, archive_files, index_path, iterate
 from optout.model import Exchange
 
 MOMENT = datetime(2026, 11, 23, 5, 53, 58, 123456, tzinfo=UTC)

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,9 @@ os.environ["PYTHONPATH"] = ":".join(PATHS)
 import evidence_tampering  # noqa: E402 - where it is has been said above
 import test_evidence_crashes  # noqa: E402 - as above
 
+PORTION = 50
+"""So many at a time are drawn from one seed, so that what went wrong can be repeated without all that came before."""
+
 
 def main() -> int:
     """Do as the command line says."""
@@ -30,12 +34,18 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     what, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) == 4 else 1
-    begun = time.monotonic()
+    begun, hit, done = time.monotonic(), Counter[str](), 0
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
-        if what == "tamper":
-            hit = evidence_tampering.tamper(evidence_tampering.Sample(Path(name)), count, seed)
-        else:
-            hit = test_evidence_crashes.survive(Path(name), count, seed)
+        sample = evidence_tampering.Sample(Path(name)) if what == "tamper" else None
+        while done < count:
+            part = min(PORTION, count - done)
+            if sample is not None:
+                hit += evidence_tampering.tamper(sample, part, seed + done)
+            else:
+                (Path(name) / str(done)).mkdir()
+                hit += test_evidence_crashes.survive(Path(name) / str(done), part, seed + done)
+            done += part
+            print(f"{done} of {count}, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     for kind, times in sorted(hit.items()):
         print(f"{times:7} {kind}")
     print(f"{what}: {count} times from seed {seed} in {time.monotonic() - begun:.0f} s; every one was survived")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError
 from optout.evidence import segment, tlog
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.checkpoint import Proof
 from optout.evidence.checkpoint import parse as parse_checkpoint
 from optout.evidence.entries import PURGE, SEGMENT
@@ -29,7 +30,6 @@ from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import read_description
 from optout.evidence.log import LogReader
 from optout.evidence.note import parse as parse_note
-from optout.evidence.warc import ArchiveReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

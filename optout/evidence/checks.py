@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.entries import ROTATION
 from optout.evidence.keystore import KeyStore
 from optout.evidence.note import parse_verifier
 from optout.evidence.tlog import TILE_WIDTH, bundle_path
-from optout.evidence.warc import ArchiveReader
 from optout.model import Exchange
 
 if TYPE_CHECKING:

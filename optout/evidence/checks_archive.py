@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import warc
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.checks_rows import note_all_names, rows_of
 from optout.evidence.entries import ARCHIVE, ERASURE, GAP, SEGMENT
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
 from optout.evidence.rows import microseconds
-from optout.evidence.warc import ArchiveReader, Broken, Located
+from optout.evidence.warc import Broken, Located
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

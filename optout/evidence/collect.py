@@ -60,6 +60,7 @@ def collect(node: Layout, target: Layout) -> int:
 def _bring_segment(node: Layout, target: Layout, entry: dict[str, Any]) -> None:
     source, name = node.segments / entry["file"], str(entry["file"])
     data = _read(source, entry["file_sha256"])
+    _refuse_another(target.segments / name, entry["file_sha256"])
     salts = KeyStore(node.private).salts(name)
     if salts is None:
         raise EvidenceError(f"the salts of {source} are missing")
@@ -79,10 +80,17 @@ def _bring_documents(node: Layout, target: Layout, entry: dict[str, Any]) -> Non
 
 def _bring_archive(source: Path, target: Path, entry: dict[str, Any]) -> None:
     path = target / entry["name"]
+    _refuse_another(path, entry["sha256"])
     write_durably(path, _read(source / entry["name"], entry["sha256"]))
     if not entry["clean"]:
         write_durably(warc.unclean_path(path), b"")
     write_durably(warc.index_path(path), warc.index_path(source / entry["name"]).read_bytes())
+
+
+def _refuse_another(path: Path, digest: str) -> None:
+    """A node brings its own rows and records, and never others in the place of what is here."""
+    if path.exists() and sha256(path.read_bytes()).hexdigest() != digest:
+        raise EvidenceError(f"there is another {path} already", mend="give each node its own name")
 
 
 def _read(path: Path, digest: str) -> bytes:

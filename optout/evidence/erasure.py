@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 
 from optout.errors import EvidenceError
 from optout.evidence import journal, segment, warc
+from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.canonical import decode
 from optout.evidence.entries import ERASURE
 from optout.evidence.exchange_record import is_list, list_identifier, records
 from optout.evidence.files import PRIVATE_FILE, disk_errors, locked, sync_directory, write_durably
 from optout.evidence.layout import read_description
-from optout.evidence.warc import ArchiveReader, Located
+from optout.evidence.warc import Located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -383,18 +383,22 @@ def iterate(path: Path, before: Tip | None) -> Iterator[Frame | Damage]:
 def rows(directory: Path, *, node: str) -> Iterator[tuple[Place, dict[str, Any]]]:
     """Every durable row of a node with its place, also while the node goes on writing.
 
-    Reading ends quietly at an incomplete last frame; other damage is raised.
+    Reading ends quietly at an incomplete last frame, and a file that has been sealed meanwhile is passed over; other
+    damage is raised.
     """
     before: Tip | None = None
     for path in journal_files(directory, node):
-        for found in iterate(path, before):
-            if isinstance(found, Damage):
-                if found.torn:
-                    return
-                raise JournalError(f"{path} is damaged", place=f"frame {found.frame}: {found.what}")
-            before = found.after
-            for number, line in enumerate(found.lines):
-                yield Place(path.name, found.index, number), orjson.loads(line)
+        try:
+            for found in iterate(path, before):
+                if isinstance(found, Damage):
+                    if found.torn:
+                        return
+                    raise JournalError(f"{path} is damaged", place=f"frame {found.frame}: {found.what}")
+                before = found.after
+                for number, line in enumerate(found.lines):
+                    yield Place(path.name, found.index, number), orjson.loads(line)
+        except FileNotFoundError:
+            before = None
 
 
 def check(path: Path, before: Tip | None) -> Iterator[Frame | Damage]:

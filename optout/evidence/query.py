@@ -17,8 +17,9 @@ from optout.evidence import journal, segment
 from optout.evidence.rows import FIELDS, host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
+    from pathlib import Path
 
     from optout.evidence.layout import Layout
 
@@ -77,7 +78,10 @@ class Rows:
             EvidenceError: a journal is damaged.
         """
         self._connection = duckdb.connect()
-        parts = [self._sealed(layout), self._waiting(layout)]
+        # Journals first: what is sealed meanwhile is then in both, and counts as sealed; else it could be in neither.
+        waiting = _rows_waiting(layout)
+        sealed = sorted(layout.segments.glob("*.parquet"))
+        parts = [self._sealed(sealed), self._waiting(waiting, {path.stem for path in sealed})]
         select = " union all by name ".join(part for part in parts if part)
         fields = ", ".join(_COLUMNS)
         self._connection.execute(f"create view rows as select file, {fields}, {_TIME} from ({select})")  # noqa: S608 - our own names
@@ -121,19 +125,17 @@ class Rows:
         """Close them."""
         self.close()
 
-    def _sealed(self, layout: Layout) -> str:
-        files = [str(path) for path in sorted(layout.segments.glob("*.parquet"))]
+    def _sealed(self, files: Sequence[Path]) -> str:
         if not files:
             return ""
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in files)
+        listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
         return (
             f"select parse_filename(filename) as file, {', '.join(_COLUMNS)} "  # noqa: S608 - our own file names
             f"from read_parquet([{listed}], filename=true) where leaf is null"
         )
 
-    def _waiting(self, layout: Layout) -> str:
-        nodes = sorted({path.name[:-26] for path in layout.directory.glob("*.jsonl.zst")})
-        found = [(place.file, row) for node in nodes for place, row in journal.rows(layout.directory, node=node)]
+    def _waiting(self, waiting: Iterable[tuple[str, dict[str, Any]]], sealed: set[str]) -> str:
+        found = [(file, row) for file, row in waiting if file.removesuffix(".jsonl.zst") not in sealed]
         table = segment.table_of([row for _, row in found]).append_column(
             "file", pa.array([name for name, _ in found], pa.string())
         )
@@ -148,6 +150,12 @@ class Rows:
                 yield from (dict(zip(names, row, strict=True)) for row in batch)
         except duckdb.Error as fault:
             raise EvidenceError("the log cannot be asked that", place=str(fault).split("\n")[0]) from fault
+
+
+def _rows_waiting(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
+    """The rows in journals, each with its file."""
+    nodes = sorted({path.name[:-26] for path in layout.directory.glob("*.jsonl.zst")})
+    return [(place.file, row) for node in nodes for place, row in journal.rows(layout.directory, node=node)]
 
 
 def surt(host: str) -> str:
