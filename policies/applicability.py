@@ -56,7 +56,7 @@ def applicability(facts: Facts, _: Observed) -> Document:
         for number, model in enumerate(models):
             blocks.append(Heading(model.label))
             blocks.append(_table(facts, f"Duties for {model.label}", answers(model, number)))
-    blocks += [Heading("Provider"), _table(facts, "Code of Practice", _provider(facts))]
+    blocks += [Heading("Provider"), _table(facts, "Representative, Code of Practice and fines", _provider(facts))]
     return Document("applicability", "Which duties apply", tuple(blocks))
 
 
@@ -194,13 +194,14 @@ def is_systemic(model: Model) -> bool | None:
 
 
 def _systemic(model: Model, key: str) -> Answer:
-    names = ("training_flop",)
+    names = ("training_flop", "generates", "narrow_task")
     why = {
         True: "Training took more than 10^25 FLOP: the Commission is notified without delay, within two weeks at most.",
-        False: "Training took 10^25 FLOP or less; the Commission may still designate it.",
-        None: "More than 10^25 FLOP raise the presumption.",
+        False: "Training took 10^25 FLOP or less, where the Commission may still designate it, or it is no general-"
+        "purpose AI model.",
+        None: "More than 10^25 FLOP raise the presumption for a general-purpose AI model.",
     }
-    found = is_systemic(model)
+    found = False if is_general_purpose(model) is False else is_systemic(model)
     article = "Regulation (EU) 2024/1689 Art. 51(2), Art. 52(1)"
     question = "Is a systemic risk presumed, and a notice due within two weeks?"
     return Answer(question, _said(model, key, found, names), why[found], article, _of(key, names))
@@ -209,7 +210,8 @@ def _systemic(model: Model, key: str) -> Answer:
 def _provider(facts: Facts) -> Iterator[Answer]:
     signed = facts.provider.signatory
     why = {
-        True: "A signatory shows compliance by following Measures 1.1 to 1.5.",
+        True: "A signatory may rely on Measures 1.1 to 1.5 to show compliance with the AI Act's duty; that does not "
+        "prove compliance with copyright law.",
         False: "Whoever has not signed shows compliance by other adequate means, and compares them with the Code's.",
         None: "It decides how compliance is shown.",
     }
@@ -217,18 +219,35 @@ def _provider(facts: Facts) -> Iterator[Answer]:
     answer = said if isinstance(said, Missing) else _yes(said)
     article = "Regulation (EU) 2024/1689 Art. 53(4)"
     yield Answer("Is the Copyright Chapter signed?", answer, why[signed], article, ("provider.signatory",))
-    established = facts.get("provider.established_in_eu")
-    outside = established if isinstance(established, Missing) else _yes(not established)
     yield Answer(
-        "Is an authorised representative in the Union needed?", outside,
-        "A provider outside the Union appoints one before placing; free and open-source models are exempt.",
-        "Regulation (EU) 2024/1689 Art. 54(1) and (6)", ("provider.established_in_eu",),
+        "Is an authorised representative in the Union needed?", _representative(facts),
+        "A provider outside the Union appoints one before placing; free and open-source models are exempt unless "
+        "they present a systemic risk.",
+        "Regulation (EU) 2024/1689 Art. 54(1) and (6)", ("provider.established_in_eu", "models"),
     )  # fmt: skip
     yield Answer(
-        "Can fines be imposed?", f"Yes, since {FINES_SINCE.isoformat()}",
+        "Can the Commission fine providers of general-purpose AI models?", f"Yes, since {FINES_SINCE.isoformat()}",
         "Up to 3 % of worldwide annual turnover or EUR 15 million, whichever is higher.",
         "Regulation (EU) 2024/1689 Art. 101, Art. 113", (),
     )  # fmt: skip
+
+
+def _representative(facts: Facts) -> str | Missing:
+    established = facts.get("provider.established_in_eu")
+    if isinstance(established, Missing) or established:
+        return established if isinstance(established, Missing) else _yes(value=False)
+    exempt = [_exempt(model) for model in facts.models or ()]
+    if False in exempt:
+        return _yes(value=True)
+    return _yes(value=False) if exempt and None not in exempt else UNKNOWN
+
+
+def _exempt(model: Model) -> bool | None:
+    """Whether Art. 54(6) lets a model of a provider outside the Union go without a representative."""
+    if is_systemic(model):
+        return False
+    found = open_source(model)
+    return None if found and is_systemic(model) is None else found
 
 
 def _yes(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from docx import Document as Word
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
-from docx.shared import Cm, Pt
+from docx.shared import Cm, Length, Pt
 
 from policies.document import (
     Bullets,
@@ -72,7 +72,7 @@ def _style(word: WordDocument, language: str) -> None:
     for section in word.sections:
         section.page_width, section.page_height = Cm(21), Cm(29.7)
         section.left_margin = section.right_margin = section.top_margin = section.bottom_margin = Cm(2.2)
-    word.styles["Normal"].font.size = Pt(10)
+    word.styles["Normal"].font.size, word.styles["Normal"].font.name = Pt(10), "Arial"
     word.styles["Caption"].font.size = Pt(10)
     word.styles["Caption"].paragraph_format.keep_with_next = True
     for said in word.styles.element.iter(qn("w:lang")):
@@ -142,13 +142,31 @@ def _table(word: WordDocument, block: Table, cited: Citations) -> None:
     line = word.add_paragraph(visible(block.caption), style="Caption")
     _cite(line, block.sources, cited)
     table = word.add_table(rows=1, cols=len(block.columns), style="Table Grid")
-    for cell, column in zip(table.rows[0].cells, block.columns, strict=True):
+    table.autofit = False
+    widths = _widths(block)
+    for grid, width in zip(table.columns, widths, strict=True):
+        grid.width = width
+    for cell, column, width in zip(table.rows[0].cells, block.columns, widths, strict=True):
         cell.paragraphs[0].add_run(visible(column)).bold = True
+        cell.width = width
     for row in block.rows:
-        for cell, value in zip(table.add_row().cells, row, strict=True):
+        for cell, value, width in zip(table.add_row().cells, row, widths, strict=True):
             _value(cell.paragraphs[0], value)
+            cell.width = width
     _accessible(table, visible(block.caption, 200))
     word.add_paragraph()
+
+
+def _widths(block: Table) -> list[Length]:
+    """Columns as wide as what stands in them asks for, within bounds, on the width of the page."""
+    heads = [max(map(len, column.split())) for column in block.columns]
+    cells = [max((len(visible(row[number])) for row in block.rows), default=1) for number in range(len(heads))]
+    shares = [min(max(head + 2, cell, 6), _BROAD) for head, cell in zip(heads, cells, strict=True)]
+    return [Cm(_TEXT * share / sum(shares)) for share in shares]
+
+
+_TEXT, _BROAD = 16.6, 40
+"""The width of the text in centimetres, and the most characters that a column is made wide for."""
 
 
 def _accessible(table: WordTable, caption: str) -> None:

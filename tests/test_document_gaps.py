@@ -102,6 +102,36 @@ def test_the_exemption_ends_with_a_systemic_risk():
     assert answer(replace(free, training_flop=2e25), "exemption") == "No"
 
 
+FREE = {
+    "licence_is_free": True, "weights_public": True, "architecture_public": True, "usage_public": True,
+    "monetised": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("established", "models", "expected"),
+    [
+        (True, (GPAI,), "No"),
+        (False, (replace(GPAI, **FREE),), "No"),
+        (False, (replace(GPAI, **FREE), replace(GPAI, **{**FREE, "monetised": True})), "Yes"),
+        (False, (replace(GPAI, **{**FREE, "training_flop": 2e25}),), "Yes"),
+        (False, (replace(GPAI, **{**FREE, "training_flop": None}),), "Unknown"),
+        (False, (GPAI,), "Unknown"),
+        (False, (), "Unknown"),
+    ],
+)
+def test_a_representative_is_needed_outside_the_union_but_for_free_models(established, models, expected):
+    provider = facts.Provider(established_in_eu=established)
+    document = applicability(replace(facts.parse(b""), provider=provider, models=models), observed())
+    tables = [block for block in document.blocks if isinstance(block, Table)]
+    assert next(row[1] for row in tables[-1].rows if "representative" in str(row[0])) == expected
+
+
+def test_a_narrow_model_presents_no_systemic_risk_whatever_its_compute():
+    assert answer(replace(GPAI, training_flop=2e25), "systemic") == "Yes"
+    assert answer(replace(GPAI, training_flop=2e25, narrow_task=True), "systemic") == "No"
+
+
 def test_a_model_of_which_nothing_is_known_has_no_answer():
     document = applicability(replace(facts.parse(b""), models=(Model(),)), observed())
     (table, _) = (block for block in document.blocks if isinstance(block, Table))
