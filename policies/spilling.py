@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 MEMORY = "512MB"
 """What one connection may hold in memory."""
 
-# Every statement says in which order it wants its rows, so none has to be kept by the way.
-_CONFIG = {"threads": 2, "preserve_insertion_order": False}
+# Every statement says in which order it wants its rows, so none has to be kept by the way. Of a question that takes
+# long DuckDB would draw its progress on standard output, where results belong.
+_CONFIG = {"threads": 2, "preserve_insertion_order": False, "enable_progress_bar": False}
 
 
 @contextmanager
