@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 MEMORY = "512MB"
 """What one connection may hold in memory."""
 
-# Every statement says in which order it wants its rows, so none has to be kept by the way. Of a question that takes
-# long DuckDB would draw its progress on standard output, where results belong.
-_CONFIG = {"threads": 2, "preserve_insertion_order": False, "enable_progress_bar": False}
+# Every statement says in which order it wants its rows, so none has to be kept by the way.
+_CONFIG = {"threads": 2, "preserve_insertion_order": False}
 
 
 @contextmanager
@@ -26,4 +25,6 @@ def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
         TemporaryDirectory(prefix="optout-") as folder,
         duckdb.connect(config={**_CONFIG, "memory_limit": memory, "temp_directory": folder}) as connection,
     ):
+        # Of a question that takes long DuckDB would draw its progress on standard output, where results belong.
+        connection.execute("set enable_progress_bar = false")
         yield connection
