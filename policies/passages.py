@@ -97,8 +97,8 @@ class Passages:
             self._db.unregister("part")
             place += len(part)
         self._db.execute(
-            "create temp table page as select row_number() over (order by url) as number, url, hashes "
-            "from (select url, arg_min(hashes, place) as hashes from taken group by url)"
+            "create temp table page as select number, url, hashes from taken join (select place, row_number() over "
+            "(order by url) as number from (select min(place) as place, url from taken group by url)) using (place)"
         )
         self._db.execute("drop table taken")
 

@@ -25,4 +25,6 @@ def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
         TemporaryDirectory(prefix="optout-") as folder,
         duckdb.connect(config={**_CONFIG, "memory_limit": memory, "temp_directory": folder}) as connection,
     ):
+        # Of a question that takes long DuckDB would draw its progress on standard output, where results belong.
+        connection.execute("set enable_progress_bar = false")
         yield connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -217,3 +218,16 @@ def changed(folder: Path, found: dict, path: tuple, value: object) -> Path:
 
 def digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_guide_runs_from_its_first_command_to_its_last(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "complaints.md").read_text(encoding="utf-8")
+    ours = f"{shlex.quote(sys.executable)} -c 'import sys; from optout.cli import main; sys.exit(main())'"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    lines = re.findall(r"^\$ (.+)$", page, flags=re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        command = re.sub(r"^optout ", f"{ours.replace(chr(92), chr(92) * 2)} ", line)
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, env=environment,
+                              timeout=180, check=False)  # fmt: skip
+        assert done.returncode == 0, (line, done.stdout[-1500:], done.stderr[-1500:])

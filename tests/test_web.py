@@ -177,7 +177,7 @@ async def test_the_dashboard_escapes_hostile_rows(open_client, evidence):
     assert "<script" not in text
     assert "<img" not in text
     assert "\u202e" not in text
-    newest = html.fromstring(text).xpath("//table[caption[contains(., 'newest')]]/tbody/tr[1]/td[last()]/text()")
+    newest = html.fromstring(text).xpath("//table[caption[contains(., 'newest')]]/tbody/tr[1]/td[5]/text()")
     assert newest == [HOSTILE.replace("\u202e", "\ufffd").replace("\ud7ff", "\ufffd")]
 
 
@@ -238,6 +238,23 @@ async def test_rows_are_given_as_the_command_prints_them(open_client, evidence, 
         main(["evidence", "query", str(evidence), "--json", *options])
         assert said == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert said == []
+
+
+async def test_a_proof_is_the_one_that_the_command_checks(open_client, evidence, tmp_path, capsys):
+    client = await open_client(evidence)
+    page = html.fromstring(await (await client.get("/")).text())
+    links = page.xpath("//a[starts-with(@href, '/evidence/proof')]/@href")
+    assert len(links) == 20
+    for link in links[:3]:
+        response = await client.get(link)
+        assert response.status == 200, link
+        assert "attachment" in response.headers["Content-Disposition"]
+        (tmp_path / "proof.json").write_bytes(await response.read())
+        key = str(evidence / "policy.txt")
+        assert main(["evidence", "verify", str(tmp_path / "proof.json"), "--key", key]) == 0, capsys.readouterr().out
+    response = await client.get("/evidence/proof", params={"url": "https://nowhere.example/"})
+    assert response.status == 404
+    assert "sealed" in await error_of(response)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "٣", "9" * 5000])

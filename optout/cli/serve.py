@@ -31,6 +31,7 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         help="a local web page and API over the log and the engine",
         description="Show a log's decisions, verify it, and answer what would be decided for a URL. Paths: / (a page), "
         "/decide?url=…&purpose=…, /evidence/decisions?host=…&url=…&limit=…, /evidence/checkpoint, "
+        "/evidence/proof?url=…, "
         "/log/checkpoint and /log/tile/… (C2SP tlog-tiles), /healthz. Ctrl-C stops it.",
     )
     parser.add_argument("--evidence", type=Path, metavar="DIR", help="an evidence directory, or a crawl's")

@@ -62,6 +62,7 @@ def make(setup: Setup) -> web.Application:
             web.get("/decide", service.decide),
             web.get("/evidence/decisions", service.decisions),
             web.get("/evidence/checkpoint", service.checkpoint),
+            web.get("/evidence/proof", service.proof),
             web.get("/log/{name:.+}", service.log_file),
             web.get("/healthz", _health),
         ]
@@ -135,6 +136,15 @@ class _Service:
         if found is None:
             raise web.HTTPNotFound(text="the log has no checkpoint yet")
         return _json(found)
+
+    async def proof(self, request: web.Request) -> web.Response:
+        """The proof of the newest sealed decision about a URL, which `optout evidence verify` checks."""
+        found = await self._evidence().proof(_one(request, "url"))
+        if found is None:
+            raise web.HTTPNotFound(text="no decision about this URL has been sealed and signed yet")
+        response = _json(found)
+        response.headers["Content-Disposition"] = 'attachment; filename="proof.json"'
+        return response
 
     async def log_file(self, request: web.Request) -> web.Response:
         """A file of the log as C2SP tlog-tiles has them: the checkpoint, a tile, a bundle of entries."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from optout.errors import EvidenceError, MalformedUrl
+from optout.evidence import bundle
 from optout.evidence.checkpoint import parse
+from optout.evidence.find import by_url
 from optout.evidence.note import parse as parse_note
 from optout.evidence.query import Filter, Rows
 from optout.urls import origin_of
@@ -107,6 +109,15 @@ class LedgerView:
         """
         return await self._ask(lambda rows: list(rows.decisions(chosen, limit)))
 
+    async def proof(self, url: str) -> dict[str, Any] | None:
+        """The bundle that proves the newest decision about a URL; None where none has been sealed.
+
+        Raises:
+            EvidenceError: the log is damaged, or what the proof needs is not here.
+        """
+        async with self._turnstile.turn():
+            return await asyncio.to_thread(_proved, self.layout, url)
+
     def checkpoint(self) -> dict[str, Any] | None:
         """The newest checkpoint, with the signed note that says it; None before the first.
 
@@ -144,6 +155,14 @@ def _answered(layout: Layout, question: Callable[[Rows], Found]) -> Found:
         with Rows(layout) as rows:
             return question(rows)
     except duckdb.Error as fault:
+        raise EvidenceError("the log's segments cannot be read", place=str(fault).split("\n")[0]) from fault
+
+
+def _proved(layout: Layout, url: str) -> dict[str, Any] | None:
+    try:
+        found = by_url(layout, url)
+        return bundle.prove(layout, found[0]) if found else None
+    except (duckdb.Error, ValueError) as fault:
         raise EvidenceError("the log's segments cannot be read", place=str(fault).split("\n")[0]) from fault
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -52,6 +53,11 @@ def _bar(count: int, most: int) -> str:
     return f"{max(1.0, _BAR_WIDTH * count / max(most, 1)):.1f}"
 
 
+def _query(value: str) -> Markup:
+    """A value in a query: percent signs, letters and digits only, whatever a stranger wrote."""
+    return Markup(quote(value, safe="", errors="backslashreplace"))  # noqa: S704 - nothing in it is left that HTML knows
+
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("optout.web", "templates"),
     autoescape=True,
@@ -60,7 +66,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"brief": printable, "moment": _moment, "bar": _bar}
+_ENVIRONMENT.filters |= {"brief": printable, "moment": _moment, "bar": _bar, "query": _query}
 _ENVIRONMENT.globals |= {"style": Markup(_STYLE), "purposes": tuple(Purpose)}  # noqa: S704 - our own file
 
 
