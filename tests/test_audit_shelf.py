@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 import audit_store
+import orjson
 import pyarrow as pa
 import pytest
 from policies_for_tests import shipped
@@ -91,6 +92,24 @@ def test_a_foreign_segment_under_a_fitting_name_is_left_aside(store):
     places = [whole.index(b'"contents"'), len(whole) - 40]
     for data in (b"", b"nothing", whole[:60], *(whole[:at] + b"\xff" * 8 + whole[at + 8 :] for at in places)):
         segment.with_name(f"{sha256(data).hexdigest()}.flat").write_bytes(data)
+    assert judged(store) == expected
+
+
+@pytest.mark.parametrize(
+    "entry", [[], "x", [1] * 8, [1, False, "", 0, 40, 0, 40, [["a", 0]]], [0, True, "", 0, 4, 0, 4, []]]
+)
+def test_a_segment_that_is_whole_and_says_nonsense_is_left_aside(store, entry):
+    expected = judged(store)
+    (segment,) = segments(store)
+    whole = segment.read_bytes()
+    segment.unlink()
+    size = int.from_bytes(whole[24:32], "little")
+    index = orjson.loads(whole[32 : 32 + size])
+    index["contents"] = dict.fromkeys(index["contents"], entry)
+    about = orjson.dumps(index)
+    about += b" " * (-len(about) % 8)
+    data = whole[:24] + len(about).to_bytes(8, "little") + about + whole[32 + size :]
+    segment.with_name(f"{sha256(data).hexdigest()}.flat").write_bytes(data)
     assert judged(store) == expected
 
 

@@ -254,7 +254,7 @@ def _decisions_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         use_dictionary=[name for name in schema.names if name not in _NOT_CODED],
         column_encoding={"row": "DELTA_BINARY_PACKED"},
         store_schema=False,
-        write_statistics=["url", "row", "origin"],
+        write_statistics=["row", "origin"],
     )
 
 

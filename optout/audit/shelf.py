@@ -96,9 +96,13 @@ class Shelf:
         found = self._found.get(key)
         if found is None:
             return None
-        data, (own, never, order, start, end, start_theirs, end_theirs, known), outcomes = found
-        told = {number: outcomes[place] for number, place in known}
-        return Record(own, never, order, data[start:end], data[start_theirs:end_theirs], told)
+        data, entry, outcomes = found
+        try:
+            own, never, order, start, end, start_theirs, end_theirs, known = entry
+            told = {int(number): outcomes[place] for number, place in known}
+            return Record(int(own), bool(never), str(order), data[start:end], data[start_theirs:end_theirs], told)
+        except (ValueError, TypeError, IndexError):
+            return None
 
     def put(self, records: Mapping[str, Record]) -> None:
         """Write a segment; where nothing can be written, nothing is."""
