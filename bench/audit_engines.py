@@ -56,7 +56,7 @@ def main() -> int:
     for name in ENGINES.keys() - set(there):
         print(f"--engine {name} is not installed and left out: make bench EXTRAS=ray,spark")
     with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), 50_000 if quick else 500_000, 500 if quick else 5_000)
+        make(Path(folder), 20_000 if quick else 500_000, 200 if quick else 5_000)
         rounds = [{name: asked(name, folder, number) for name in there} for number in range(1 if quick else 3)]
     return report(rounds, there)
 

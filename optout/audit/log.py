@@ -25,7 +25,7 @@ from optout.evidence.files import write_durably
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout, read_description
 from optout.evidence.ledger import described
-from optout.evidence.publisher import Publisher
+from optout.evidence.publisher import Publisher, pending
 from optout.evidence.redaction import finish
 from optout.evidence.rows import microseconds
 from optout.evidence.sealing import put_pending
@@ -44,6 +44,9 @@ _NOTHING = {
     "unreadable": "the file is cut otherwise",
 }  # fmt: skip
 """What an entry says about a shard that is no more."""
+
+_LAST_LOOKS = 8
+"""How often the writer looks again for what was left while it signed."""
 
 _LONGEST = 2_000
 """Characters of a message that an entry holds; an entry has at most 65,535 bytes."""
@@ -84,9 +87,17 @@ class AuditLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Sign what has been logged, whatever else went wrong."""
+        """Sign what has been logged, whatever else went wrong, and what others have left in the meantime."""
+        seconds = int(self._now.timestamp())
         try:
-            self._publisher.publish(int(self._now.timestamp()), due_only=False)
+            self._publisher.publish(seconds, due_only=False)
+            for _ in range(_LAST_LOOKS):
+                # Whoever found the log taken while we signed has left its entries and gone.
+                self._publisher.close()
+                if not any(pending(self._layout)) or not self._publisher.acquire():
+                    break
+                self._publisher.take_up()
+                self._publisher.sign(seconds)
         finally:
             self._publisher.close()
 

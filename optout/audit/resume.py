@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.audit import shard
-from optout.audit.shard import Place
+from optout.audit.shard import FOLDERS, Place
 from optout.audit.storage import sweep
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
         found = list(threads.map(lambda item: shard.made(place, item, digest), files))
     missing = [item for item, manifest in zip(files, found, strict=True) if manifest is None]
     if isinstance(directory, Path):
-        sweep(directory, (where for item in missing for where in place.files(item.name)))
+        targets = [where for item in missing for where in place.files(item.name)]
+        for folder in FOLDERS:
+            sweep(directory / folder, targets)
     return Left(digest, [manifest for manifest in found if manifest is not None], missing)
 
 

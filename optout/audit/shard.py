@@ -34,6 +34,10 @@ MOST_FAULTS = 1_000
 """How many faults of an input a manifest lists; all are counted."""
 
 
+FOLDERS = ("decisions", "kept", "shards")
+"""Where shards lie in an output folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an audit writes."""
