@@ -55,7 +55,7 @@ except ImportError:
 
 SEED, HOSTS = 20261123, 60_000
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-TARGETS = {"seal_rows_per_s": 100_000, "append_p99_ms": 50, "bytes_per_row": 60, "memory_growth_mb": 64}
+TARGETS = {"seal_rows_per_s": 100_000, "append_p99_ms": 50, "bytes_per_row": 60, "memory_growth_mb": 128}
 AT_LEAST = {"seal_rows_per_s"}
 """The targets that are to be reached; the others are to be stayed under."""
 
