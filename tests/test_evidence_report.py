@@ -14,10 +14,10 @@ from lxml import etree
 from optout.cli import main
 from policies import facts as provider_facts
 from policies.complaints import Subject
-from policies.document import Figure
+from policies.document import Bullets, Figure
 from policies.evidence_facts import Observed, Scope, read_log
 from policies.evidence_report import evidence_report
-from policies.plots import bars, timeline
+from policies.plots import bars, periods, timeline
 from policies.render import render
 
 
@@ -132,6 +132,44 @@ class TestPlots:
         drawn = timeline([("a", [(later(0), False), (later(5), True)])])
         assert drawn.count("<circle") == 1
         assert drawn.count("<rect") == 1
+
+    def test_a_drawing_speaks_where_it_is_cut_out(self):
+        for drawn in (bars({"2026-01-01": {"deny": 5}}, "<b>"), timeline([("a", [(later(0), False)])])):
+            root = etree.fromstring(drawn)
+            assert root[0].tag.endswith("title")
+            assert root[1].tag.endswith("desc")
+            assert root[0].text
+            assert root[1].text
+
+    @pytest.mark.parametrize(("days", "first"), [(31, "2020-01-01"), (32, "2020-01"), (1_500, "2020")])
+    def test_many_days_are_put_together(self, days, first):
+        counted = {(date(2020, 1, 1) + timedelta(days=number)).isoformat(): {"deny": 1} for number in range(days)}
+        found = periods(counted)
+        assert next(iter(found)) == first
+        assert len(found) <= 31
+        assert sum(one["deny"] for one in found.values()) == days
+
+    @pytest.mark.parametrize("label", ["https://" + "a" * 500, "書" * 500, "e\u0301\u0316" * 500, "\u202e" * 500])
+    def test_no_label_runs_into_the_drawing(self, label):
+        text = etree.fromstring(timeline([(label, [(later(0), False)])])).findtext("{*}text")
+        assert sum(2 if one == "書" else 1 for one in text) <= 45
+        assert "\u0301" not in text
+
+    def test_marks_that_would_cover_each_other_are_one_and_the_change_wins(self):
+        looks = [(later(0), False), (later(1), True), (later(2), False), (later(100_000), False)]
+        drawn = timeline([("a", looks)])
+        assert drawn.count("<rect") == 1
+        assert drawn.count("<circle") == 1
+
+
+class TestLimits:
+    def test_the_report_says_what_no_log_can_show_and_what_was_not_checked(self):
+        text = render(report(), ".md").decode()
+        assert "nothing was fetched beside the log" in text
+        notes = [note for step in desk.log().verification.steps for note in step.notes]
+        assert notes
+        listed = [item.text for block in report().blocks if isinstance(block, Bullets) for item in block.items]
+        assert set(notes) <= set(listed)
 
 
 class TestCommands:
