@@ -306,6 +306,9 @@ def _signing_keys(evidence: Evidence, step: Step) -> None:
     held = {key.signer.verifier for key in keys}
     if held != (set(evidence.policy.logs) if evidence.policy else held):
         step.fault("private/log.keys", "", "the keys that sign are not those that policy.txt names")
+    if (evidence.store.directory / "next.keys").exists():
+        step.note("keys are being replaced, and that was interrupted; `optout evidence rotate` finishes it")
+        return
     until = {text: entry["until"] for _, entry in evidence.of_type(ROTATION) for text in entry["old"]}
     for number, key in enumerate(keys, 1):
         if key.until != until.get(key.signer.verifier.text):

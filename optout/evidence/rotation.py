@@ -37,7 +37,10 @@ def rotate(
     with LogWriter(layout, store, origin) as writer:
         fresh = tuple(LogKey(signer) for signer in store.next_signers(origin))
         new = tuple(key.signer.verifier for key in fresh)
-        if not any(set(entry.get("new", ())) == {key.text for key in new} for entry in _rotations(writer)):
+        announced = [entry for entry in _rotations(writer) if set(entry["new"]) == {key.text for key in new}]
+        if announced:
+            until = int(announced[-1]["until"])
+        else:
             old = [key.signer.verifier for key in writer.keys if key.until is None]
             writer.append(entries.rotation(old, new, until, microseconds(now)))
         signed = writer.checkpoint(seconds)
