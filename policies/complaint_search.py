@@ -11,11 +11,11 @@ import pyarrow as pa
 from optout.errors import MalformedUrl
 from optout.evidence.layout import find, read_description
 from optout.evidence.query import Rows
+from optout.evidence.spilling import spilling
 from optout.syntax.list_index import host_keys, url_keys
 from optout.syntax.listing import Match
 from optout.urls import match_target, origin_of
 from policies.complaints import SEPARATORS, ComplaintError
-from policies.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

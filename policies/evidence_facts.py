@@ -22,9 +22,9 @@ from optout.evidence.layout import find, parse_segment_name, read_description
 from optout.evidence.log import LogReader
 from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
+from optout.evidence.spilling import spilling
 from optout.evidence.verify import verify
 from policies.document import Source, SourceKind, Table
-from policies.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -14,6 +14,7 @@ import pyarrow as pa
 from optout.evidence.layout import find
 from optout.evidence.query import surt
 from optout.evidence.report import Outcome
+from optout.evidence.spilling import spilling
 from policies.complaint_search import Finder, of_post, plain_host
 from policies.document import (
     Block,
@@ -31,7 +32,6 @@ from policies.document import (
 from policies.evidence_facts import logged_rows
 from policies.plots import bars, periods, timeline
 from policies.signal_history import history
-from policies.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

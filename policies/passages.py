@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 from selectolax.lexbor import LexborHTMLParser
 
-from policies.spilling import MEMORY, spilling
+from optout.evidence.spilling import MEMORY, spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,9 +17,9 @@ from optout.errors import MalformedUrl
 from optout.evidence import warc
 from optout.evidence.layout import find, read_description
 from optout.evidence.query import surt
+from optout.evidence.spilling import spilling
 from optout.urls import origin_of
 from policies.complaint_search import Finder
-from policies.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import duckdb
@@ -11,6 +10,7 @@ import duckdb
 from optout.audit.disk import writing
 from optout.audit.storage import give_up, part_of, settle
 from optout.errors import UnreadableInput
+from optout.evidence.spilling import spilling
 
 _QUERY = """
 SELECT coalesce(a.file, b.file) AS file, coalesce(a.row, b.row) AS "row", coalesce(b.url, a.url) AS url,
@@ -36,8 +36,8 @@ def compare(first: Path, second: Path, target: Path) -> dict[str, int]:
     """
     paths = [_decisions(folder) for folder in (first, second)]
     part = part_of(target)
-    scratch = f"{gettempdir()}/optout-duckdb"
-    with writing(target.parent), duckdb.connect(config=_config(scratch)) as connection:
+    # Two audits of a billion rows are joined on the disk where memory does not hold them.
+    with writing(target.parent), spilling("1GB") as connection:
         try:
             name = str(part).replace("'", "''")
             copy = f"COPY ({_QUERY} ORDER BY 4 DESC, 1, 2) TO '{name}' (FORMAT parquet, COMPRESSION zstd)"
@@ -51,11 +51,6 @@ def compare(first: Path, second: Path, target: Path) -> dict[str, int]:
             "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [str(target)]
         ).fetchall()
     return dict(counted)
-
-
-def _config(scratch: str) -> dict[str, str | bool | int | float | list[str]]:
-    """Two audits of a billion rows are joined on the disk where memory does not hold them."""
-    return {"memory_limit": "1GB", "threads": 2, "temp_directory": scratch}
 
 
 def _decisions(folder: Path) -> str:

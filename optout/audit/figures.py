@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tempfile import gettempdir
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -11,6 +11,7 @@ import pyarrow as pa
 from optout.audit.advice import advice
 from optout.audit.schema import Rows, decisions, name_of
 from optout.audit.shard import Place, manifest_json
+from optout.evidence.spilling import spilling
 from optout.model import Effect, Purpose, State
 from optout.urls import registrable_domain
 
@@ -119,8 +120,8 @@ class Asker:
     def __init__(self, paths: Sequence[str], no_rows: pa.Table) -> None:
         """Ask these files; where there are none, a table of no rows that has their columns."""
         self._paths, self._no_rows = list(paths), no_rows
-        scratch = f"{gettempdir()}/optout-duckdb"
-        self.connection = duckdb.connect(config={"threads": 2, "memory_limit": MEMORY, "temp_directory": scratch})
+        self._stack = ExitStack()
+        self.connection = self._stack.enter_context(spilling(MEMORY))
 
     def __enter__(self) -> Self:
         """Give the asker itself."""
@@ -128,7 +129,7 @@ class Asker:
 
     def __exit__(self, *error: object) -> None:
         """Close it."""
-        self.connection.close()
+        self._stack.close()
 
     def relation(self, query: str) -> duckdb.DuckDBPyRelation:
         """The answer, in a cursor of its own; nothing is read yet."""

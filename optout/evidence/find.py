@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from optout.evidence.rows import host_of
+from optout.evidence.spilling import spilling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +37,7 @@ def _found(directory: Path, where: str, values: list[str]) -> list[Found]:
     files = [str(path) for path in sorted(directory.glob("*.parquet"))]
     if not files:
         return []
-    with duckdb.connect() as connection:
+    with spilling() as connection:
         rows = connection.execute(
             f"select filename, file_row_number, t from read_parquet(?, filename=true, file_row_number=true) "  # noqa: S608 - the condition is one of the two above
             f"where {where} order by t desc, seq desc",

@@ -6,6 +6,7 @@ view `rows` has the fields of `optout.evidence.rows` as columns, and `file`, `da
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from optout.errors import EvidenceError
 from optout.evidence import journal, segment
 from optout.evidence.rows import FIELDS, host_of
+from optout.evidence.spilling import spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +79,8 @@ class Rows:
         Raises:
             EvidenceError: a journal is damaged.
         """
-        self._connection = duckdb.connect()
+        self._stack = ExitStack()
+        self._connection = self._stack.enter_context(spilling())
         # Journals first: what is sealed meanwhile is then in both, and counts as sealed; else it could be in neither.
         waiting = _rows_waiting(layout)
         sealed = sorted(layout.segments.glob("*.parquet"))
@@ -115,7 +118,7 @@ class Rows:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._connection.close()
+        self._stack.close()
 
     def __enter__(self) -> Rows:  # noqa: PYI034 - nobody derives from it
         """Give the rows themselves."""
