@@ -25,6 +25,9 @@ LONGEST = 90
 _FILES = 200
 _FAULTS = 50
 
+# Whoever has no pointer scrolls a table that is wider than the screen with the keys, once it can have the focus.
+_WIDE = '<div class="wide" tabindex="0" role="group" aria-label="A table that may be wider than the screen">'
+
 
 def page(figures: Figures) -> str:
     """The page of a report."""
@@ -175,7 +178,7 @@ def _plot(title: str, body: Sequence[tuple[str, str, Figures]], rows: Figures, *
         numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         lines.append(f'<tr><th scope="row">{name}</th><td class="plot">{bar}</td>{numbers}</tr>')
     titles = "".join(f'<th scope="col"{" class=n" if at > 1 else ""}>{head}</th>' for at, head in enumerate(heads))
-    return f'{_WIDE}<table><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return f"{_WIDE}<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
 def _purposes(purposes: Sequence[Figures], rows: Figures) -> str:
@@ -378,7 +381,7 @@ def _table(heads: Sequence[str], body: Sequence[tuple[object, ...]]) -> str:
     for first, *rest in body:
         cells = "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
         lines.append(f'<tr><th scope="row">{_cell(first)}</th>{cells}</tr>')
-    return f'{_WIDE}<table><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return f"{_WIDE}<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
 def _is_number(cell: object) -> bool:
