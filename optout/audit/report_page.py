@@ -25,6 +25,9 @@ LONGEST = 90
 _FILES = 200
 _FAULTS = 50
 
+# Whoever has no pointer scrolls a table that is wider than the screen with the keys, once it can have the focus.
+_WIDE = '<div class="wide" tabindex="0" role="group" aria-label="A table that may be wider than the screen">'
+
 
 def page(figures: Figures) -> str:
     """The page of a report."""
