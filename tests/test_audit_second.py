@@ -42,6 +42,7 @@ def test_ordinary_rules_leave_no_doubt(rules):
         ("Disallow: /*3F", "/a?b"),  # The run stands inside an escape of Protego's.
         ("Disallow: /?abc\nAllow: /*abc*", "/?abc"),  # A question mark weighs three with Protego.
         ("Disallow: http://example.com/a", "/http://example.com/a"),
+        ("Disallow: /*%", "/a%20b"),  # The sign of percent stands in every escape of Protego's.
     ],
 )
 def test_what_protego_may_forbid_alone_is_doubted(rules, target):

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # A run that begins with a hexadecimal digit could be found inside an escape of Protego's, at most two digits of it.
 _MISALIGNED = re.compile(r"\*[0-9A-F]{1,2}")
+# A sign of percent that begins no escape in a rule is found at the beginning of every escape of Protego's.
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})[0-9A-Fa-f]?")
 # Escapes that both readers keep: of what no URL holds as it is, and of octets beyond ASCII.
 _KEPT = r"(?:[01][0-9A-F]|2[02F]|3[CE]|5[CE]|60|7[BCDF]|[89A-F][0-9A-F])"
 # Escapes of ASCII that Protego reads as the character and we do not.
@@ -236,5 +238,5 @@ def _whatever(form: str) -> Pattern:
     first digits are left open.
     """
     anchor = "$" if form.endswith("$") else ""
-    text = _MISALIGNED.sub("*", form.removesuffix("$"))
+    text = _MISALIGNED.sub("*", _STRAY.sub("*", form.removesuffix("$")))
     return Pattern(re.sub(rf"%(?!{_KEPT})..", "*", text) + anchor)
