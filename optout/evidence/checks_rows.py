@@ -276,7 +276,10 @@ def _check_head(evidence: Evidence, step: Step, node: str, tip: Tip, passed: dic
         evidence.unread = True
     elif head.next_seq in passed and passed[head.next_seq] != head.chain and head.chain != journal.GENESIS:
         step.fault(f"{node}.head", "", "the head does not belong to this journal")
-    elif head.next_seq not in passed and head.next_seq > min(passed):
+    elif head.next_seq < min(passed):
+        step.fault(f"{node}.head", "", "the head is behind the rows that are sealed; a power cut may do that, and the "
+                   "next start of the writer mends it")  # fmt: skip
+    elif head.next_seq not in passed:
         step.fault(f"{node}.head", "", "the head does not stand at the end of a frame")
     else:
         step.checked += 1

@@ -140,6 +140,10 @@ class Journal:
             self._lock.close()
             raise
         self._next = self._tip.next_seq
+        if self._tip.next_seq and read_head(directory, node) != self._tip:
+            # A kill between a frame and its head, or a power cut, has left the head behind.
+            with disk_errors(directory):
+                self._write_head()
 
     @property
     def tip(self) -> Tip:
