@@ -15,7 +15,7 @@ from optout.cli import available
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"^\$ (.+)$", README, flags=re.MULTILINE)
-COMMANDS = [line for line in SHOWN if line.startswith(".venv/bin/optout")]
+COMMANDS = [line for line in SHOWN if not line.startswith("make ")]
 ANSWERS = {0, 1, 3}
 
 
@@ -26,12 +26,12 @@ def test_the_two_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_a_shown_command_runs(line, tmp_path):
+def test_the_shown_commands_run_in_their_order(tmp_path):
     """Without a network the answer is a refusal, which is an answer; wrong usage and a traceback are not."""
-    result = shell(line, tmp_path)
-    assert result.returncode in ANSWERS, result.stderr
-    assert "Traceback" not in result.stderr
+    for line in COMMANDS:
+        result = shell(line, tmp_path)
+        assert result.returncode in ANSWERS, (line, result.stderr)
+        assert "Traceback" not in result.stderr
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
