@@ -356,13 +356,14 @@ def _print_rows(rows: Iterable[dict[str, Any]], arguments: Namespace) -> None:
         if arguments.json:
             print(json.dumps(row_json(row)))
         else:
-            names = _TOLD if row.keys() >= set(_TOLD) else row.keys()
-            plain = (row[name] for name in names)
+            plain = _told(row) if row.keys() >= {"decided_at", "kind", "effect", "reason", "url"} else row.values()
             print("  ".join(item.isoformat() if isinstance(item, datetime) else str(item) for item in plain))
 
 
-_TOLD = ("decided_at", "effect", "reason", "url")
-"""What of a decision is told to people."""
+def _told(row: dict[str, Any]) -> Iterable[Any]:
+    """What of a row is told to people; one that decides nothing has a kind in the place of effect and reason."""
+    what = (row["effect"], row["reason"]) if row["effect"] else (row["kind"],)
+    return (row["decided_at"], *what, row["url"] or "-")
 
 
 def _write(value: dict[str, Any], arguments: Namespace) -> None:
