@@ -356,13 +356,13 @@ def _print_rows(rows: Iterable[dict[str, Any]], arguments: Namespace) -> None:
         if arguments.json:
             print(json.dumps(row_json(row)))
         else:
-            plain = _told(row) if row.keys() >= {"decided_at", "kind", "effect", "reason", "url"} else row.values()
+            plain = _told(row) if row.keys() >= {"decided_at", "stage", "effect", "reason", "url"} else row.values()
             print("  ".join(item.isoformat() if isinstance(item, datetime) else str(item) for item in plain))
 
 
 def _told(row: dict[str, Any]) -> Iterable[Any]:
-    """What of a row is told to people; one that decides nothing has a kind in the place of effect and reason."""
-    what = (row["effect"], row["reason"]) if row["effect"] else (row["kind"],)
+    """What of a row is told to people; one that decides nothing has its stage in the place of effect and reason."""
+    what = (row["effect"], row["reason"]) if row["effect"] else (row["stage"] or "-",)
     return (row["decided_at"], *what, row["url"] or "-")
 
 
