@@ -15,7 +15,7 @@ from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sized
 
     from policies.document import Document
     from policies.evidence_facts import Observed
@@ -122,7 +122,7 @@ def _write(document: Document, arguments: Namespace) -> int:
 
     missing = document.missing
     if arguments.strict and missing:
-        print(f"optout document: {len(missing)} facts are missing:", file=sys.stderr)
+        print(f"optout document: {_counted(missing)}:", file=sys.stderr)
         for fact in missing:
             print(f"  {fact.fact}: {fact.ask}", file=sys.stderr)
         return NO
@@ -141,7 +141,7 @@ def _write(document: Document, arguments: Namespace) -> int:
     if arguments.record:
         print(f"on record: {_record(document.name, arguments.out.read_bytes(), arguments.record)}", file=sys.stderr)
     if missing:
-        print(f"optout document: {len(missing)} facts are missing; the document names each", file=sys.stderr)
+        print(f"optout document: {_counted(missing)}; the document says so where it stands", file=sys.stderr)
     return DONE
 
 
@@ -188,3 +188,7 @@ def _ask(question: str) -> str:
     """Ask on stderr, so that stdout is the result; the end of the input answers everything that is left."""
     print(question, end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline()
+
+
+def _counted(missing: Sized) -> str:
+    return "1 fact is missing" if len(missing) == 1 else f"{len(missing)} facts are missing"
