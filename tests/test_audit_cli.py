@@ -327,3 +327,14 @@ def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_pa
     found = rows(tmp_path / "out")
     assert [row["effect"] for row in found] == ["deny", "deny", "permit"]
     assert [row["protocol"] for row in found[:2]] == ["blocklist", "registry"]
+
+
+def test_an_audit_with_a_stale_compiled_tier_says_so_once_and_gives_the_same_rows(store, tmp_path):
+    pq.write_table(pa.table({"url": URLS}), tmp_path / "data.parquet")
+    assert audit(store, tmp_path / "usual", tmp_path / "data.parquet") == 0
+    stale = "import sys, types; sys.modules['optout.audit._kernel'] = types.ModuleType('stale')"
+    command = [sys.executable, "-c", f"{stale}; from optout.cli import main; sys.exit(main(sys.argv[1:]))", "audit"]
+    command += [tmp_path / "data.parquet", "--store", store, "--workers", "1", "--out", tmp_path / "slow"]
+    found = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert found.stderr.count("pure Python gives the same answers") == 1
+    assert rows(tmp_path / "slow") == rows(tmp_path / "usual")

@@ -1,8 +1,10 @@
 """Every tier of the audit gives the engine's own answer, whatever a column is made of and whatever is in it."""
 
+import sys
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from protego import Protego
 
 from optout import engine
 from optout.acquisition.history import OriginState
-from optout.audit.judge import KERNEL, AsOf, Judge, Reading
+from optout.audit.judge import KERNEL, KERNEL_EDITION, AsOf, Judge, Reading, compiled_tier
 from optout.audit.outcomes import MALFORMED, UNKNOWN, outcome_of
 from optout.errors import MalformedUrl
 from optout.identity import Identity
@@ -23,6 +25,16 @@ from optout.urls import origin_of
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 TOKEN = "ExampleBot"
 TIERS = [None, KERNEL] if KERNEL is not None else [None]
+
+
+def test_a_compiled_tier_of_another_edition_is_not_used(monkeypatch):
+    for edition, used in ((None, False), (KERNEL_EDITION - 1, False), (KERNEL_EDITION, True)):
+        stale = ModuleType("stale")
+        if edition is not None:
+            stale.EDITION = edition
+        monkeypatch.setitem(sys.modules, "stale", stale)
+        assert (compiled_tier("stale") is stale) == used
+    assert compiled_tier("optout.audit._never_built") is None
 
 
 class Memory:

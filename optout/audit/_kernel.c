@@ -15,6 +15,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Of what Python and this file say to each other; `judge.py` has the same number, and both change together. */
+#define EDITION 1
+
 #define UNKNOWN (-1)
 #define PERMITS 1
 #define DOUBTED 2
@@ -820,6 +823,8 @@ PyMODINIT_FUNC PyInit__kernel(void) {
         kind[byte] = byte <= 0x20 ? ODD | BLANK : byte >= 0x7F || strchr("#$%*", byte) ? ODD : 0;
     PyObject *made = PyModule_Create(&module);
     if (made == NULL) return NULL;
-    if (PyModule_AddType(made, &MatcherType) < 0 || PyModule_AddType(made, &BeginningsType) < 0) Py_CLEAR(made);
+    if (PyModule_AddType(made, &MatcherType) < 0 || PyModule_AddType(made, &BeginningsType) < 0 ||
+        PyModule_AddIntConstant(made, "EDITION", EDITION) < 0)
+        Py_CLEAR(made);
     return made;
 }

@@ -35,10 +35,20 @@ if TYPE_CHECKING:
     from optout.model import Exchange
     from optout.policy import Policy
 
-try:
-    KERNEL: ModuleType | None = import_module("optout.audit._kernel")
-except ImportError:
-    KERNEL = None
+KERNEL_EDITION = 1
+"""Of what Python and `_kernel.c` say to each other, which has the same number; both change together."""
+
+
+def compiled_tier(name: str = "optout.audit._kernel") -> ModuleType | None:
+    """The compiled tier; None where it was not built, or was built from a text of another edition."""
+    try:
+        module = import_module(name)
+    except ImportError:
+        return None
+    return module if getattr(module, "EDITION", None) == KERNEL_EDITION else None
+
+
+KERNEL = compiled_tier()
 
 ORIGINS_KEPT = 200_000
 SITES_KEPT = 100_000

@@ -122,12 +122,25 @@ def _diff(first: str, second: str, out: str, *, as_json: bool) -> int:
     return DONE
 
 
+def _tell_tier() -> None:
+    """Say that the audit will be slow, where it will be."""
+    from optout.audit.judge import KERNEL
+
+    if KERNEL is None:
+        lacking = "its compiled part was not built, or by another edition of optout"
+        print(
+            f"optout audit: {lacking}; pure Python gives the same answers, some four times as slowly", file=sys.stderr
+        )
+
+
 def _audit(arguments: Namespace) -> int:
     from optout.audit import parts
     from optout.audit.job import inputs, share
     from optout.audit.resume import whole
     from optout.audit.storage import location
 
+    if not arguments.quiet:
+        _tell_tier()
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
     files = parts.cut(_others(inputs(arguments.data), directory))
