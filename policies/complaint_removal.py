@@ -54,6 +54,7 @@ class Removal:
         before: the files in which they were.
         uncovered: where items were that nothing of what was looked through answers for.
         deleted: what is declared to have been deleted as a whole.
+        emptied: crawls that keep no page any more.
     """
 
     files: tuple[File, ...]
@@ -64,6 +65,7 @@ class Removal:
     before: tuple[Mapping[str, Any], ...]
     uncovered: tuple[str, ...]
     deleted: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
     def check(self, number: int) -> None:
         """Refuse what proves nothing.
@@ -71,7 +73,7 @@ class Removal:
         Raises:
             ComplaintError: something is left, or was not looked for.
         """
-        if not self.files and not self.deleted:
+        if not (self.files or self.emptied or self.deleted):
             raise ComplaintError("nothing was looked through", mend="name --evidence DIR or --audit OUT")
         if self.first is not None:
             raise ComplaintError(
@@ -92,6 +94,7 @@ class Removal:
             "looked_through": [file.said for file in self.files], "left": 0,
             "gone": {"items": self.gone, "sha256": self.gone_digest}, "before": list(self.before),
         }  # fmt: skip
+        said |= {"emptied": list(self.emptied)} if self.emptied else {}
         return said | ({"declared_deleted": list(self.deleted)} if self.deleted else {})
 
 
@@ -122,10 +125,12 @@ def look_again(
     """
     finder = Finder(record.complaint.subjects)
     answered, files = set(deleted), list[File]()
-    left, first = 0, None
+    left, first, emptied = 0, None, list[str]()
     for directory in crawls:
         answered.add(_log_name(directory))
-        for path in _archives(directory):
+        archives = _archives(directory)
+        emptied += [] if archives else [directory.name]
+        for path in archives:
             count, hits = _pages(finder, path)
             files.append(File(f"{directory.name}/pages/{path.name}", _digest(path), count))
             left, first = left + len(hits), first or next(iter(hits), None)
@@ -138,7 +143,7 @@ def look_again(
     gone, digest, uncovered = _before(record.number, found, answered)
     searches = [step.said for step in record.steps if step.what == "searched"]
     before = tuple(searches[-1].get("kept_files", ())) if searches else ()
-    return Removal(tuple(files), left, first, gone, digest, before, uncovered, tuple(deleted))
+    return Removal(tuple(files), left, first, gone, digest, before, uncovered, tuple(deleted), tuple(emptied))
 
 
 def _before(number: int, found: Iterable[Hit], answered: set[str]) -> tuple[int, str, tuple[str, ...]]:
