@@ -4,7 +4,7 @@ import pytest
 from policies_for_tests import shipped
 
 from optout import engine
-from optout.audit.second import doubts_about, reads_alike
+from optout.audit.second import doubts_about, reads_alike, their_readings
 from optout.identity import Identity
 from optout.model import Exchange
 
@@ -12,7 +12,7 @@ from optout.model import Exchange
 def doubts(robots):
     exchanges = (Exchange("https://example.com/robots.txt", "/robots.txt", 200, (), robots.encode()),)
     compiled = engine.compile(exchanges, shipped("eu-gpai"), Identity("ExampleBot"))
-    return doubts_about(exchanges, compiled.ranked, "ExampleBot")
+    return doubts_about(their_readings(exchanges, "ExampleBot"), compiled.ranked)
 
 
 @pytest.mark.parametrize("robots", ["", "User-agent: *\nDisallow:\n", "User-agent: Other\nDisallow: /\n"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,7 +21,7 @@ from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, Locator, buffers
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
 from optout.audit.shelf import Shelf
-from optout.audit.sites import View
+from optout.audit.sites import Contents, View
 from optout.audit.states import NO_STATE, Dated, States
 from optout.urls import match_target
 
@@ -141,11 +143,12 @@ class Judge:
         self._store, self._as_of = store, as_of
         self._views: list[View] = []
         by_digest: dict[tuple[str, str], View] = {}
+        contents = Contents()
         for reading in readings:
             key = (reading.policy.digest, reading.policy.registry_digest)
             if key not in by_digest:
                 shelf = None if shelves is None else Shelf(shelves, reading.policy, identity)
-                by_digest[key] = View(reading.policy, identity, self.outcomes, kernel, shelf)
+                by_digest[key] = View(reading.policy, identity, self.outcomes, kernel, shelf, contents)
             self._views.append(by_digest[key])
         self._begin()
 
@@ -165,11 +168,12 @@ class Judge:
         self._forget()
         located = self._locator.locate(urls)
         pages = self._listed.add(located, pages or {})
-        states = self._states
+        states, known = self._states, len(self._states.all)
         states.extend([self._read(origin) for origin in located.origins[len(states) :]])
         near = [reading.policy.nearest_capture_days for reading in self.readings]
         choices = {days: self._choose(located, dates, days * _DAY) for days in set(near)}
         chosen = choices[near[0]]
+        self._learn(known, located, [(view, choices[days]) for view, days in zip(self._views, near, strict=True)])
         numbers = tuple(
             self._reading(reading, view, choices[days], located, pages)
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
@@ -177,6 +181,14 @@ class Judge:
         when = states.when(chosen)
         newest = self._newest(chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
+
+    def _learn(self, known: int, located: Located, choices: Sequence[tuple[View, np.ndarray]]) -> None:
+        """Judge by the states that are new a few at a time, so that all policies share what was read in these."""
+        for first in range(known, len(self._states.all), WAVE):
+            with _no_search_for_cycles():
+                for view, chosen in choices:
+                    rows = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
+                    self._under(view, chosen[rows], located, rows)
 
     def shelve(self) -> None:
         """Let other processes have what was compiled here, and have what they compiled."""
@@ -342,6 +354,18 @@ class Judge:
         if state == NO_STATE:
             return self.outcomes.stricter(view.page_alone(url, page, self.outcomes.all[number].status), number, "")
         return view.site(*self._states.all[state][1:]).judge_page(url, page)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Python searches all objects for cycles as these grow more; while much is made that stays, it does so in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Ready:

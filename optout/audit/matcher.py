@@ -9,6 +9,7 @@ meaning is that of `optout.syntax.patterns.PatternTable`; a property test holds 
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -222,6 +223,7 @@ class _Together:
         return places
 
 
+@lru_cache(maxsize=65_536)
 def cut(normal: str) -> tuple[str, tuple[str, ...], str | None]:
     """Of a normal form the literal beginning, the further runs, and what a target must end with, if it must."""
     anchored = normal.endswith("$") and not normal.endswith("*$")

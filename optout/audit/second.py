@@ -14,6 +14,7 @@ about those that one of its refusals matches as it writes them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -131,39 +132,69 @@ def _is_utf8(target: str) -> bool:
     return True
 
 
-def doubts_about(exchanges: Iterable[Exchange], ranked: Iterable[Ranked], token: str) -> Doubts:
-    """Compare what Protego read with what we read.
+class Theirs(NamedTuple):
+    """What Protego read in a robots.txt for us.
+
+    Attributes:
+        refusals: the greatest weight of each.
+        allowances: the same.
+        reader: to ask; None where no rule is for us.
+    """
+
+    refusals: Weights
+    allowances: Weights
+    reader: Reader | None
+
+
+def their_readings(exchanges: Iterable[Exchange], token: str) -> tuple[Theirs, ...]:
+    """What Protego read, which is the same under every policy.
 
     Args:
         exchanges: of the origin; only that of robots.txt is looked at.
-        ranked: the statements that address us, in their order.
         token: our product token.
     """
-    found = [
-        _compare(exchange.body, ranked, token)
+    return tuple(
+        _theirs(exchange.body, token)
         for exchange in exchanges
         if exchange.role == ROBOTS_ROLE and exchange.availability is Availability.RETRIEVED
-    ]
+    )
+
+
+def _theirs(body: bytes, token: str) -> Theirs:
+    reading = _second_reading(body, token)
+    rules = reading._parsed._get_matching_rule_set(token) if reading is not None else None  # noqa: SLF001
+    found = rules._rules if rules is not None else []  # noqa: SLF001
+    refusals = _weights((rule.value._pattern, rule.value.priority) for rule in found if rule.field == "disallow")  # noqa: SLF001
+    allowances = _weights((rule.value._pattern, rule.value.priority) for rule in found if rule.field == "allow")  # noqa: SLF001
+    return Theirs(refusals, allowances, _only(rules, token) if found else None)
+
+
+def doubts_about(readings: Iterable[Theirs], ranked: Iterable[Ranked]) -> Doubts:
+    """Compare what Protego read with what we read.
+
+    Args:
+        readings: what it read.
+        ranked: the statements that address us, in their order.
+    """
+    found = [_compare(theirs, ranked) for theirs in readings]
     patterns = tuple(pattern for doubts in found for pattern in doubts.patterns)
     readers = tuple(reader for doubts in found for reader in doubts.readers)
     refusals = tuple(form for doubts in found for form in doubts.refusals)
     return Doubts(all(doubts.never for doubts in found), patterns, readers, refusals)
 
 
-def _compare(body: bytes, ranked: Iterable[Ranked], token: str) -> Doubts:
-    reading = _second_reading(body, token)
-    rules = reading._parsed._get_matching_rule_set(token) if reading is not None else None  # noqa: SLF001
-    theirs = rules._rules if rules is not None else []  # noqa: SLF001
-    refusals = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "disallow")  # noqa: SLF001
-    every = tuple(refusals)
-    refusals = {form: weight for form, weight in refusals.items() if form[:1] in "/*" and not _APART.search(form)}
+def _compare(theirs: Theirs, ranked: Iterable[Ranked]) -> Doubts:
+    every = tuple(theirs.refusals)
+    readers = () if theirs.reader is None else (theirs.reader,)
+    refusals = {
+        form: weight for form, weight in theirs.refusals.items() if form[:1] in "/*" and not _APART.search(form)
+    }
     if not refusals:
-        return Doubts(not every, (), (_only(rules, token),) if theirs else (), every)
-    allowances = _weights((rule.value._pattern, rule.value.priority) for rule in theirs if rule.field == "allow")  # noqa: SLF001
+        return Doubts(not every, (), readers, every)
     orders = [order for order in ranked if order.bounds[0].protocol is PROTOCOL and not order.bounds[0].advisory]
-    unproved: list[list[str]] = [_unproved(refusals, allowances, order) for order in orders] or [list(refusals)]
+    unproved: list[list[str]] = [_unproved(refusals, theirs.allowances, order) for order in orders] or [list(refusals)]
     fewest: list[str] = min(unproved, key=lambda forms: (len(forms), forms))
-    return Doubts(never=False, patterns=tuple(map(_whatever, fewest)), readers=(_only(rules, token),), refusals=every)
+    return Doubts(never=False, patterns=tuple(map(_whatever, fewest)), readers=readers, refusals=every)
 
 
 def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:
@@ -207,6 +238,7 @@ def _ours(order: Ranked) -> tuple[Weights, Sequence[tuple[str, int]]]:
     return refusing, saving
 
 
+@lru_cache(maxsize=65_536)
 def _quoted(normal: str) -> str:
     anchor = "$" if normal.endswith("$") else ""
     return quote(normal.removesuffix("$"), safe="/%*=") + anchor

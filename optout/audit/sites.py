@@ -6,6 +6,7 @@ outcome is that of a verdict of `optout.engine.CompiledOrigin`.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -18,7 +19,7 @@ from optout import engine
 from optout.audit.flat import flatten, with_keys
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import MALFORMED, Outcomes, outcome_of
-from optout.audit.second import NONE, doubts_about, reads_alike, their_form
+from optout.audit.second import NONE, doubts_about, reads_alike, their_form, their_readings
 from optout.audit.shelf import WORTH_A_SEGMENT, Record
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
@@ -29,20 +30,67 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from optout.audit.locate import Located
-    from optout.audit.second import Doubts, Reader
+    from optout.audit.second import Doubts, Reader, Theirs
     from optout.audit.shelf import Shelf
     from optout.engine import CompiledOrigin, Ranked
     from optout.identity import Identity
-    from optout.model import Exchange, Verdict
+    from optout.model import Exchange, Reading, Verdict
     from optout.policy import Policy
+    from optout.protocol import Protocol
 
     Load = Callable[[], Sequence[Exchange]]
 
 NO_URL = "https://url.invalid/"
 """Stands for a URL that names no origin; the name can belong to nobody (RFC 2606)."""
 
-COMPILED_KEPT = 2_048
+COMPILED_KEPT = 8_192
 """How many origins are kept in the engine's own form; the others are compiled again when something new comes up."""
+
+READ_KEPT = 2_048
+"""How many contents are kept as they were read, for the other policies that they are compiled under."""
+
+
+class Content:
+    """One content of an origin's signal files, and what protocols read in it, which is the same under every policy."""
+
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        """Begin with nothing read."""
+        self.exchanges = exchanges
+        self._read: dict[tuple[str, Exchange], Reading] = {}
+        self._theirs: dict[str, tuple[Theirs, ...]] = {}
+
+    def reading(self, protocol: Protocol, exchange: Exchange) -> Reading:
+        """What a protocol reads in an exchange; what a policy's limit leaves of a file is an exchange of its own."""
+        key = protocol.name, exchange
+        found = self._read.get(key)
+        if found is None:
+            found = self._read[key] = protocol.read(exchange)
+        return found
+
+    def theirs(self, token: str) -> tuple[Theirs, ...]:
+        """What the second reader reads for a token."""
+        found = self._theirs.get(token)
+        if found is None:
+            found = self._theirs[token] = their_readings(self.exchanges, token)
+        return found
+
+
+class Contents:
+    """The contents that were read last, shared by all views of a judge."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._kept: OrderedDict[str, Content] = OrderedDict()
+
+    def get(self, key: str, load: Load) -> Content:
+        """A content, loaded where it is not among the last."""
+        content = self._kept.get(key)
+        if content is None:
+            content = self._kept[key] = Content(load())
+            if len(self._kept) > READ_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return content
 
 
 class Site:
@@ -63,10 +111,9 @@ class Site:
             self._make()
 
     def _make(self) -> None:
-        exchanges = self._load()
-        compiled = self._view.keep(self.key, lambda: exchanges)
+        compiled = self.compiled()
         self._own = len(compiled.ranked)
-        doubts = _doubts(compiled, exchanges, self._view)
+        doubts = self._doubts(compiled)
         self._never, self._order, self._stepped = doubts.never, _order(compiled), True
         tables = [_patterns(order) for order in _tables(compiled)]
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
@@ -118,6 +165,13 @@ class Site:
     def compiled(self) -> CompiledOrigin:
         """The engine's own form."""
         return self._view.keep(self.key, self._load)
+
+    def _doubts(self, compiled: CompiledOrigin) -> Doubts:
+        """When the second reader has to be asked."""
+        if not compiled._second:  # noqa: SLF001
+            return NONE
+        content = self._view.contents.get(self.key, self._load)
+        return doubts_about(content.theirs(self._view.identity.token), compiled.ranked)
 
     def outcome(self, combination: int) -> int:
         """The number of the outcome of a combination of rules, the second reader left aside."""
@@ -195,7 +249,7 @@ class Site:
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
         if self._readers is None:
-            self._readers = _doubts(self.compiled(), self._load(), self._view).readers
+            self._readers = self._doubts(self.compiled()).readers
         if not any(reader.forbids(url) for reader in self._readers):
             return number
         if combination not in self._dissents:
@@ -217,10 +271,12 @@ class View:
         outcomes: Outcomes,
         kernel: ModuleType | None = None,
         shelf: Shelf | None = None,
+        contents: Contents | None = None,
     ) -> None:
         """Begin with no sites at hand."""
         self.policy, self.identity, self.outcomes, self.kernel = policy, identity, outcomes, kernel
         self.shelf = None if kernel is None else shelf
+        self.contents = Contents() if contents is None else contents
         self._sites: dict[str, Site] = {}
         self._waiting: dict[str, Load] = {}
         self._compile: Callable[[str], CompiledOrigin] = lru_cache(maxsize=COMPILED_KEPT)(self._compiled)
@@ -287,12 +343,8 @@ class View:
             del self._waiting[key]
 
     def _compiled(self, key: str) -> CompiledOrigin:
-        return engine.compile(self._waiting[key](), self.policy, self.identity)
-
-
-def _doubts(compiled: CompiledOrigin, exchanges: Sequence[Exchange], view: View) -> Doubts:
-    asked = bool(compiled._second)  # noqa: SLF001
-    return doubts_about(exchanges, compiled.ranked, view.identity.token) if asked else NONE
+        content = self.contents.get(key, self._waiting[key])
+        return engine.compile(content.exchanges, self.policy, self.identity, content.reading)
 
 
 def _tables(compiled: CompiledOrigin) -> Iterable[Ranked]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from optout.engine.binding import bind
 from optout.engine.conclusion import Ground, conclude, prepare_ground
 from optout.engine.others import OtherAgents, other_agents, refused
 from optout.engine.precedence import Ranked, Winner, plain_winners, rank, table_of
-from optout.engine.reading import SPEAKING, carries_signals, documents, read, unreadable
+from optout.engine.reading import SPEAKING, carries_signals, documents, read, read_anew, unreadable
 from optout.engine.second_reader import second_readers, with_second_reading
 from optout.model import RESOURCE, Coverage, Effect, Verdict
 from optout.syntax.patterns import PatternTable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from optout.engine.binding import Bound
     from optout.engine.others import Refusals
-    from optout.engine.reading import Documents
+    from optout.engine.reading import Documents, Reader
     from optout.identity import Identity
     from optout.model import Exchange
     from optout.policy import Agent, Policy
@@ -85,7 +86,7 @@ def _verdict(
     return verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledOrigin:
     """What an origin says site-wide, ready to be applied to its URLs in microseconds.
 
@@ -97,11 +98,19 @@ class CompiledOrigin:
     ground: Ground
     ranked: tuple[Ranked, ...]
     _known: Documents
-    _tables: tuple[PatternTable, ...]
     _others: tuple[OtherAgents, ...]
-    _other_tables: tuple[PatternTable, ...]
     _second: tuple[Callable[[str], bool], ...]
     _verdicts: dict[tuple[int, ...], Verdict] = field(default_factory=dict)
+
+    # Made at the first question: an audit puts its own tables together and asks these about few URLs.
+
+    @cached_property
+    def _tables(self) -> tuple[PatternTable, ...]:
+        return tuple(table_of(order) for order in self.ranked)
+
+    @cached_property
+    def _other_tables(self) -> tuple[PatternTable, ...]:
+        return tuple(table_of(group.ranked) for group in self._others)
 
     def decide(self, url: str, page: Sequence[Exchange] = ()) -> Verdict:
         """Decide on one URL of this origin.
@@ -152,15 +161,18 @@ class CompiledOrigin:
         return refused(self._others, lambda number, _: key[number])
 
 
-def compile(exchanges: Sequence[Exchange], policy: Policy, identity: Identity) -> CompiledOrigin:
+def compile(
+    exchanges: Sequence[Exchange], policy: Policy, identity: Identity, reader: Reader = read_anew
+) -> CompiledOrigin:
     """Read an origin's exchanges once, so that its URLs can be decided on quickly.
 
     Args:
         exchanges: of the well-known files and of the documents these point to.
         policy: the policy in force.
         identity: who we are.
+        reader: gives what a protocol reads in an exchange; see `optout.engine.read`.
     """
-    reads = read(exchanges, policy)
+    reads = read(exchanges, policy, reader)
     known = documents(reads)
     ranked = rank(bind(reads, known, policy, identity))
     others = other_agents(reads, policy, identity)
@@ -168,8 +180,6 @@ def compile(exchanges: Sequence[Exchange], policy: Policy, identity: Identity) -
         ground=prepare_ground(reads, exchanges, policy, identity),
         ranked=ranked,
         _known=known,
-        _tables=tuple(table_of(order) for order in ranked),
         _others=others,
-        _other_tables=tuple(table_of(group.ranked) for group in others),
         _second=second_readers(reads, policy, identity),
     )

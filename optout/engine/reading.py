@@ -13,12 +13,13 @@ from optout.signals import PROTOCOLS
 from optout.syntax.html_head import read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from optout.model import Exchange, Reading
     from optout.policy import Policy
 
     Documents = Mapping[tuple[str, str], Reading]
+    Reader = Callable[[Protocol, Exchange], Reading]
 
 ROBOTS = "robots-exclusion"
 ROBOTS_ROLE = "/robots.txt"
@@ -35,10 +36,22 @@ class Read:
     reading: Reading
 
 
-def read(exchanges: Iterable[Exchange], policy: Policy) -> tuple[Read, ...]:
-    """Let every protocol that is not switched off read the exchanges that are its own."""
+def read_anew(protocol: Protocol, exchange: Exchange) -> Reading:
+    """What a protocol reads in an exchange."""
+    return protocol.read(exchange)
+
+
+def read(exchanges: Iterable[Exchange], policy: Policy, reader: Reader = read_anew) -> tuple[Read, ...]:
+    """Let every protocol that is not switched off read the exchanges that are its own.
+
+    Args:
+        exchanges: to read.
+        policy: says which protocols are switched off, and how much of a robots.txt is read; no reading depends on
+            anything else.
+        reader: gives what a protocol reads in an exchange, for callers who keep it for the next policy.
+    """
     return tuple(
-        Read(protocol, exchange, protocol.read(exchange))
+        Read(protocol, exchange, reader(protocol, exchange))
         for exchange in (_within_limit(exchange, policy) for exchange in exchanges)
         for protocol in _readers(exchange.role)
         if policy.mode(protocol.name) is not Mode.OFF
