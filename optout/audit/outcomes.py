@@ -145,9 +145,10 @@ class Told:
 
     def __init__(self, outcomes: Outcomes, numbers: np.ndarray) -> None:
         """Tell which outcomes there are, once for all columns."""
-        self._outcomes, self._numbers = outcomes, numbers
+        # As places, which NumPy would else make of the numbers again for every column.
+        self._outcomes, self._places = outcomes, numbers.astype(np.intp)
         there = np.zeros(len(outcomes.all), bool)
-        there[numbers] = True
+        there[self._places] = True
         self._used: list[int] = np.flatnonzero(there).tolist()
 
     def column(self, name: str, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
@@ -162,4 +163,4 @@ class Told:
         places = {text: place for place, text in enumerate(ordered)}
         codes = np.zeros(len(known), np.int32)
         codes[self._used] = [places[text] for text in texts]
-        return pa.DictionaryArray.from_arrays(pa.array(codes[self._numbers]), pa.array(ordered, pa.string()))
+        return pa.DictionaryArray.from_arrays(pa.array(codes.take(self._places)), pa.array(ordered, pa.string()))

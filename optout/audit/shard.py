@@ -244,6 +244,9 @@ class _Decisions:
         self._writer.write_table(table)
 
 
+ROWS_AT_ONCE = 1 << 13
+"""How many rows Arrow writes between two looks at how long a page has become; more than that is more memory."""
+
 _NOT_CODED = frozenset({"row", "url", "kept", "others_refused", "bytes", "tokens"})
 
 
@@ -259,6 +262,7 @@ def _decisions_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         column_encoding={"row": "DELTA_BINARY_PACKED"},
         store_schema=False,
         write_statistics=["row", "origin"],
+        write_batch_size=ROWS_AT_ONCE,
     )
 
 
