@@ -233,9 +233,11 @@ def audited(folder: Path, name: str, until: float | None = None, *, all_of_them:
     command += ["--out", folder / name, "--tokens-column", "tokens", "--workers", "2"]
     run, started = Run(), time.monotonic()
     cpu = os.times()
-    process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    said = folder / f"{name}.log"
+    with said.open("ab") as log:
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
     whole = len(list((folder / "whole/shards").glob("*.json"))) if (folder / "whole/report.json").exists() else 0
     while process.poll() is None:
         run.memory.append(memory(process.pid))
@@ -249,7 +251,7 @@ def audited(folder: Path, name: str, until: float | None = None, *, all_of_them:
     run.seconds = time.monotonic() - started
     run.cpu = after.children_user + after.children_system - cpu.children_user - cpu.children_system
     if until is None and process.returncode:
-        sys.exit(f"the audit ended with {process.returncode}")
+        sys.exit(f"the audit ended with {process.returncode}: {said.read_text(errors='replace')[-2_000:]}")
     if until is not None and not all_of_them:
         wait_for_orphans(process.pid)
     return run

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import median
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from audit_store import make, state
 
 from optout.audit.advice import percent
+from optout.audit.figures import Asker, _median_gap
 from optout.cli import main
 
 OPEN = "User-agent: *\nDisallow: /private\n"
@@ -217,3 +219,10 @@ def test_policies_with_strange_names_can_be_compared(audited, tmp_path):
     assert main([*command, "--out", str(tmp_path / "out"), "--what-if", str(path), "--quiet", "--workers", "1"]) == 0
     (found,) = json.loads((tmp_path / "out/report.json").read_text())["what_if"]
     assert found["name"] == 'a"b <i>'
+
+
+@pytest.mark.parametrize("gaps", [[], [None], [7], [1, 2], [0, 0, 9], [3, 1, None, 2, 40], [5, 1, 1, 9]])
+def test_the_median_gap_is_that_of_the_rows(gaps):
+    known = [gap for gap in gaps if gap is not None]
+    with Asker([], pa.table({"gap_days": pa.array(gaps, pa.int64())})) as ask:
+        assert _median_gap(ask) == (round(median(known)) if known else None)
