@@ -116,17 +116,30 @@ def workers(process, engine):
     return [one for one in named if "resource_tracker" not in family[one][1]]
 
 
+def at_work(process, engine):
+    """The processes that make shards; between two tasks Ray gives its workers another name."""
+    while process.poll() is None:
+        if found := workers(process, engine):
+            return found
+        time.sleep(0.01)
+    pytest.fail("the audit ended before a worker was seen")
+
+
 @pytest.mark.parametrize("engine", WORKERS)
 def test_a_worker_that_dies_is_replaced(store, tmp_path, undisturbed, engine):
     needs(engine)
     data, expected = undisturbed
     process = driver(store, tmp_path / "out", data, engine)
-    wait_for_a_shard(process, tmp_path / "out")
-    victims = workers(process, engine)
-    assert victims
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
-    _, said = process.communicate(timeout=300)
+    try:
+        wait_for_a_shard(process, tmp_path / "out")
+        for victim in at_work(process, engine):
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        _, said = process.communicate(timeout=300)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
     assert process.returncode == 0, said
     found = audit_dataset.snapshot(tmp_path / "out")
     assert {name: data for name, data in found.items() if not name.endswith(".part")} == expected
