@@ -13,6 +13,7 @@ from optout.evidence.checks_rows import note_all_names, rows_of
 from optout.evidence.entries import ARCHIVE, ERASURE, GAP, SEGMENT
 from optout.evidence.erasure import after
 from optout.evidence.exchange_record import is_list, payload_of
+from optout.evidence.files import file_hash
 from optout.evidence.rows import microseconds
 from optout.evidence.warc import Broken, Located
 
@@ -139,7 +140,7 @@ def _check_file(step: Step, path: Path, logged: str | None, reader: ArchiveReade
     before = step.fault_count
     lines = _check_records(step, path, name, reader)
     if logged is not None:
-        if _file_hash(path) != logged and step.fault_count == before:
+        if file_hash(path) != logged and step.fault_count == before:
             size = path.stat().st_size
             step.fault(name, f"bytes 0 to {size - 1}", "the file does not have the hash that was logged")
         if not warc.index_path(path).exists():
@@ -247,11 +248,3 @@ def _hold_archive(evidence: Evidence, step: Step, directory: Path, wanted: set[s
             step.note(
                 f"signals/{path.name}: {left} exchanges without a decision; its writer died, lost rows, or is at work"
             )
-
-
-def _file_hash(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

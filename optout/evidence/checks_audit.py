@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from optout.errors import OptoutError
 from optout.evidence.checks import Differs
 from optout.evidence.entries import AUDIT, AUDIT_REPORT, DOCUMENT, SEGMENT, SHARD
+from optout.evidence.files import file_hash
 from optout.evidence.publisher import pending
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _check_shard(evidence: Evidence, step: Step, entry: dict[str, Any]) -> None:
         step.checked += 1
         if not path.is_file():
             step.fault(name, "", "the file is missing")
-        elif _file_hash(path) != digest:
+        elif file_hash(path) != digest:
             step.fault(name, "", "the file does not have the hash that was logged")
         elif name == entry["decisions"]:
             _check_counts(step, path, entry)
@@ -167,13 +167,5 @@ def _check_report(evidence: Evidence, step: Step) -> None:
     step.checked += 1
     if not path.is_file():
         step.fault("report.json", "", "the file is missing")
-    elif _file_hash(path) != reports[-1][1]["report_sha256"]:
+    elif file_hash(path) != reports[-1][1]["report_sha256"]:
         step.fault("report.json", "", "the file does not have the hash that was logged")
-
-
-def _file_hash(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
