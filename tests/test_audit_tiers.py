@@ -108,6 +108,25 @@ def test_octets_that_are_no_text_have_the_same_answer_in_every_tier():
     assert [outcome.reason for outcome in answers[0][len(TEXTS) :]][:2] == ["robots.group.disallow"] * 2
 
 
+EVERY_OCTET = b"User-agent: *\n" + b"".join(b"Disallow: /d/%%%02X/\n" % octet for octet in range(0, 256, 2))
+PLACES = (
+    b"https://example.com/d/@/", b"https://example.com/d/@/and-so-on-until-it-is-longer-than-a-few-words/and-then-some",
+    b"https://example.com/d/2/@", b"https://example.com/@d/2/", b"@https://example.com/d/2/", b"https://example@.com/d/2/",
+    b"https://example.com/d/2@/", b"https://example.com/d/2/what-is-behind-a-rule-counts-for-nothing-unless@it-is-dropped",
+)  # fmt: skip
+
+
+def test_any_octet_anywhere_has_the_answer_of_the_engine_in_every_tier():
+    store = Memory({"https://example.com": EVERY_OCTET})
+    urls = [place.replace(b"@", bytes([octet])) for octet in range(256) for place in PLACES]
+    answers = [judged(store, pa.array(urls, pa.binary()), kernel) for kernel in TIERS]
+    told = expected(store, [url.decode("utf-8", "surrogateescape") for url in urls])
+    for url, one, *found in zip(urls, told, *answers, strict=True):
+        assert all(other == found[0] for other in found), url
+        assert found[0].status in (UNKNOWN, MALFORMED) if one is None else found[0] == one, url
+    assert {outcome.effect for outcome in answers[0]} >= {Effect.PERMIT, Effect.DENY}
+
+
 @pytest.mark.parametrize("kernel", TIERS)
 def test_the_type_of_a_column_and_where_it_is_cut_change_no_answer(kernel):
     store = Memory(ROBOTS)

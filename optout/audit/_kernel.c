@@ -1,7 +1,8 @@
 /* The compiled tier of the audit: finding origins and matching paths for a whole column of URLs.
  *
  * It means exactly what optout/audit/locate.py and optout/audit/matcher.py mean, and one set of tests holds all three
- * equal. A URL with white space or controls in it, or one whose beginning does not tell its origin, is left to Python.
+ * equal. A URL that is not judged as it is written (with tabs or line breaks in it, or white space or controls at its
+ * end), and one whose beginning does not tell its origin, are left to Python.
  *
  * `Beginnings` cuts columns at the third slash and numbers the distinct texts before it, which it keeps from column to
  * column. A `Matcher` is the flat form of `optout.audit.matcher.Matcher`: an array of 32-bit numbers followed by all
@@ -515,7 +516,7 @@ static int normalise(Target *target, const char *text, Py_ssize_t size) {
                 at += 2;
                 escape = !unreserved(byte);
             } else escape = 1;
-        } else escape = byte >= 0x7F || byte == '*' || byte == '$';
+        } else escape = byte <= 0x20 || byte >= 0x7F || byte == '*' || byte == '$';
         octets[octet++] = (unsigned char)byte;
         if (!escape) {
             *out++ = (char)byte;
@@ -580,27 +581,68 @@ static int32_t outcome_of(Matcher *self, Target *target, const char *text, Py_ss
     return outcome >> 2;
 }
 
-/* The rows that have a matcher, one matcher after the other, because each lies elsewhere in memory; NULL: no memory. */
-static int32_t *in_order(const int32_t *slot, const int32_t *start, int32_t rows, int32_t many, int32_t *count) {
-    int32_t *ends = PyMem_Calloc((size_t)many + 1, sizeof(int32_t));
-    int32_t *order = PyMem_Malloc(sizeof(int32_t) * ((size_t)rows + 1));
-    if (ends && order) {
-        for (int32_t row = 0; row < rows; row++)
-            if (slot[row] >= 0 && slot[row] < many && start[row] != UNKNOWN) ends[slot[row] + 1]++;
-        for (int32_t at = 0; at < many; at++) ends[at + 1] += ends[at];
-        *count = ends[many];
-        for (int32_t row = 0; row < rows; row++)
-            if (slot[row] >= 0 && slot[row] < many && start[row] != UNKNOWN) order[ends[slot[row]]++] = row;
-    } else {
-        PyMem_Free(order);
-        order = NULL;
-        PyErr_NoMemory();
-    }
-    PyMem_Free(ends);
-    return order;
+#define AHEAD 8
+
+/* What follows the third slash of a row; `odd` where that is not in normal form. */
+typedef struct { const char *text; int32_t size, row; int odd; } Tail;
+
+/* How many rows each matcher has, counted up: where the first row of each is to stand, and the number of all. */
+static int32_t count_up(const int32_t *slot, const int32_t *start, int32_t rows, int32_t many, int32_t *firsts) {
+    for (int32_t row = 0; row < rows; row++)
+        if (slot[row] >= 0 && slot[row] < many && start[row] != UNKNOWN) firsts[slot[row] + 1]++;
+    for (int32_t at = 0; at < many; at++) firsts[at + 1] += firsts[at];
+    return firsts[many];
 }
 
-#define AHEAD 8
+/* Put the rows that have a matcher in the order of their matchers, because each of these lies elsewhere in memory. In
+ * the end `lasts` tells where the rows of each end. A tail of less than nothing stands for a damaged start. */
+static void in_order(const Column *column, const int32_t *slot, const int32_t *start, int32_t many, int32_t *lasts, Tail *tails) {
+    for (int32_t row = 0; row < (int32_t)column->rows; row++) {
+        if (slot[row] < 0 || slot[row] >= many || start[row] == UNKNOWN) continue;
+        int32_t begin = start[row] < 0 ? -2 - start[row] : start[row];
+        int64_t first = place(column, row), size = place(column, row + 1) - first - begin;
+        tails[lasts[slot[row]]++] = (Tail){(const char *)column->data.buf + first + begin, size > INT32_MAX ? -1 : (int32_t)size, row, start[row] < 0};
+    }
+}
+
+/* Put in what rows come to; UNKNOWN in a row means that there was no memory, and ends it. */
+static int outcomes(PyObject *matchers, const int32_t *lasts, int32_t many, const Tail *tails, int32_t *result) {
+    Target target = {NULL, NULL, 0, 0, 0};
+    int32_t at = 0, count = many ? lasts[many - 1] : 0;
+    int good = 1;
+    for (int32_t slot = 0; good && slot < many; slot++) {
+        PyObject *item = PyList_GET_ITEM(matchers, slot);
+        if (!Py_IS_TYPE(item, &MatcherType)) at = lasts[slot];
+        for (; good && at < lasts[slot]; at++) {
+            if (at + AHEAD < count) {
+                __builtin_prefetch(tails[at + AHEAD].text);
+                __builtin_prefetch(tails[at + AHEAD].text + 64);
+                __builtin_prefetch(&result[tails[at + AHEAD].row], 1);
+            }
+            const Tail *tail = &tails[at];
+            if (tail->size < 0) continue;
+            result[tail->row] = outcome_of((Matcher *)item, &target, tail->text, tail->size, tail->odd);
+            good = result[tail->row] != UNKNOWN;
+        }
+    }
+    PyMem_Free(target.text);
+    PyMem_Free(target.other);
+    return good;
+}
+
+static int match_column(PyObject *matchers, const Column *column, const int32_t *slot, const int32_t *start, int32_t *result) {
+    int32_t many = (int32_t)PyList_GET_SIZE(matchers);
+    int32_t *lasts = PyMem_Calloc((size_t)many + 1, sizeof(int32_t));
+    Tail *tails = lasts ? PyMem_Malloc(sizeof(Tail) * ((size_t)count_up(slot, start, (int32_t)column->rows, many, lasts) + 1)) : NULL;
+    int good = tails != NULL;
+    if (good) {
+        in_order(column, slot, start, many, lasts, tails);
+        good = outcomes(matchers, lasts, many, tails, result);
+    } else PyErr_NoMemory();
+    PyMem_Free(tails);
+    PyMem_Free(lasts);
+    return good;
+}
 
 static PyObject *match(PyObject *module, PyObject *arguments) {
     PyObject *matchers, *data, *offsets;
@@ -610,35 +652,11 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
     Column column;
     int good = 0;
     if (column_open(&column, data, offsets) == 0) {
-        const int32_t *slot = slots.buf, *start = starts.buf;
-        int32_t *result = out.buf;
-        Target target = {NULL, NULL, 0, 0, 0};
-        Py_ssize_t many = PyList_GET_SIZE(matchers);
         good = slots.len >= 4 * column.rows && starts.len >= 4 * column.rows && out.len >= 4 * column.rows &&
-               column.rows < INT32_MAX && many < INT32_MAX;
+               column.rows < INT32_MAX && PyList_GET_SIZE(matchers) < INT32_MAX;
         if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
         /* Without a matcher or a start, a row is the Python tier's: its outcome stays as it is. */
-        int32_t count = 0, *order = good ? in_order(slot, start, (int32_t)column.rows, (int32_t)many, &count) : NULL;
-        good = order != NULL;
-        for (int32_t at = 0; good && at < count; at++) {
-            int32_t row = order[at];
-            if (at + AHEAD < count) {
-                const char *later = (const char *)column.data.buf + place(&column, order[at + AHEAD]);
-                __builtin_prefetch(later);
-                __builtin_prefetch(later + 64);
-                __builtin_prefetch(&result[order[at + AHEAD]], 1);
-            }
-            PyObject *item = PyList_GET_ITEM(matchers, slot[row]);
-            int32_t begin = start[row] < 0 ? -2 - start[row] : start[row];
-            Py_ssize_t size = (Py_ssize_t)(place(&column, row + 1) - place(&column, row)) - begin;
-            if (size < 0 || !Py_IS_TYPE(item, &MatcherType)) continue;
-            const char *text = (const char *)column.data.buf + place(&column, row) + begin;
-            result[row] = outcome_of((Matcher *)item, &target, text, size, start[row] < 0);
-            good = result[row] != UNKNOWN;
-        }
-        PyMem_Free(order);
-        PyMem_Free(target.text);
-        PyMem_Free(target.other);
+        else good = match_column(matchers, &column, slots.buf, starts.buf, out.buf);
         column_close(&column);
     }
     PyBuffer_Release(&slots);
@@ -650,9 +668,9 @@ static PyObject *match(PyObject *module, PyObject *arguments) {
 
 /* ---- Beginnings: the texts before the third slash, numbered in the order of their coming ---- */
 
+/* Not in normal form; and what is not judged as it is written. */
 #define ODD 1
-#define BLANK 2
-static unsigned char kind[256];
+#define DROPPED 2
 
 typedef struct { int64_t at; int32_t length; } Span;
 
@@ -695,15 +713,15 @@ static int same(const Beginnings *self, int32_t number, const char *text, int32_
 static int32_t beginnings_add(Beginnings *self, const char *text, int32_t length) {
     if (self->count >= 1 << 29) {
         PyErr_SetString(PyExc_OverflowError, "too many beginnings");
-        return -1;
+        return UNKNOWN - 1;
     }
-    if (self->count == self->room && beginnings_grow(self, self->room ? 2 * self->room : 1024) < 0) return -1;
+    if (self->count == self->room && beginnings_grow(self, self->room ? 2 * self->room : 1024) < 0) return UNKNOWN - 1;
     if (self->used + length > self->held) {
         int64_t held = 2 * (self->used + length) + 4096;
         char *pool = PyMem_Realloc(self->pool, (size_t)held);
         if (pool == NULL) {
             PyErr_NoMemory();
-            return -1;
+            return UNKNOWN - 1;
         }
         self->pool = pool;
         self->held = held;
@@ -715,17 +733,6 @@ static int32_t beginnings_add(Beginnings *self, const char *text, int32_t length
     while (self->slots[slot & (uint64_t)self->mask] != UNKNOWN) slot++;
     self->slots[slot & (uint64_t)self->mask] = self->count;
     return self->count++;
-}
-
-/* The number of a text, which becomes the next one where it is new; -1 where there is no memory. */
-static int32_t beginnings_number(Beginnings *self, const char *text, int32_t length) {
-    if (self->room)
-        for (uint64_t slot = hashed(text, (size_t)length);; slot++) {
-            int32_t number = self->slots[slot & (uint64_t)self->mask];
-            if (number == UNKNOWN) break;
-            if (same(self, number, text, length)) return number;
-        }
-    return beginnings_add(self, text, length);
 }
 
 static const char *third_slash(const char *text, const char *end) {
@@ -740,10 +747,102 @@ static const char *third_slash(const char *text, const char *end) {
     return NULL;
 }
 
+#define WIDTH 16
+
+/* What sixteen octets hold, gathered place by place; compilers look at all sixteen at a time. */
+static inline void kinds_within(const char *text, unsigned char *odd, unsigned char *dropped) {
+    for (int at = 0; at < WIDTH; at++) {
+        unsigned char byte = (unsigned char)text[at];
+        odd[at] |= (byte < 0x21) | (byte > 0x7E) | (byte == '#') | (byte == '$') | (byte == '%') | (byte == '*');
+        dropped[at] |= (byte == '\t') | (byte == '\n') | (byte == '\r');
+    }
+}
+
+/* Whether any of sixteen octets is more than zero. */
+static int any(const unsigned char *octets) {
+    uint64_t words[WIDTH / 8];
+    memcpy(words, octets, WIDTH);
+    return (words[0] | words[1]) != 0;
+}
+
+/* What octets hold; the last sixteen are looked at together, though some of them a second time. */
 static int kinds(const char *text, const char *end) {
-    int found = 0;
-    for (; text < end; text++) found |= kind[(unsigned char)*text];
-    return found;
+    unsigned char odd[WIDTH] = {0}, dropped[WIDTH] = {0};
+    if (end - text < WIDTH) {
+        char few[WIDTH];
+        memset(few, 'a', WIDTH);
+        memcpy(few, text, (size_t)(end - text));
+        kinds_within(few, odd, dropped);
+    } else {
+        kinds_within(end - WIDTH, odd, dropped);
+        for (; end - text > WIDTH; text += WIDTH) kinds_within(text, odd, dropped);
+    }
+    return (any(odd) ? ODD : 0) | (any(dropped) ? DROPPED : 0);
+}
+
+/* The number of a text, which becomes the next one where it is new; UNKNOWN where it is not in normal form, and less
+ * than that where there is no memory. */
+static int32_t beginnings_number(Beginnings *self, const char *text, int32_t length, uint64_t hash) {
+    if (self->room)
+        for (uint64_t slot = hash;; slot++) {
+            int32_t number = self->slots[slot & (uint64_t)self->mask];
+            if (number == UNKNOWN) break;
+            if (same(self, number, text, length)) return number;
+        }
+    return kinds(text, text + length) ? UNKNOWN : beginnings_add(self, text, length);
+}
+
+/* A row that has something before a third slash. */
+typedef struct { const char *text; uint64_t hash; int32_t length, start; Py_ssize_t row; } Beginning;
+
+/* Cut a row; 0 where it has no beginning. */
+static int cut(const Column *column, Py_ssize_t row, int longest, Beginning *found) {
+    const char *text = (const char *)column->data.buf + place(column, row);
+    const char *end = (const char *)column->data.buf + place(column, row + 1);
+    if (end - text > longest) return 0;
+    const char *slash = third_slash(text, end);
+    if (slash == NULL) return 0;
+    int32_t length = (int32_t)(slash - text);
+    *found = (Beginning){text, hashed(text, (size_t)length), length, UNKNOWN, row};
+    int after = kinds(slash, end);
+    found->start = after & DROPPED || (unsigned char)end[-1] <= 0x20 ? UNKNOWN : after ? -2 - length : length;
+    return 1;
+}
+
+#define AT_ONCE 32
+
+/* Number the beginnings of a column, a few rows at a time, so that fetching what one row needs does not hold up the
+ * next; 0 where there is no memory. */
+static int number_column(Beginnings *self, const Column *column, int longest, int32_t *code, int32_t *start) {
+    Beginning found[AT_ONCE];
+    for (Py_ssize_t row = 0; row < column->rows;) {
+        int count = 0;
+        for (Py_ssize_t beyond = row + AT_ONCE; row < beyond && row < column->rows; row++) {
+            code[row] = start[row] = UNKNOWN;
+            count += cut(column, row, longest, &found[count]);
+            if (count && self->room) __builtin_prefetch(&self->slots[found[count - 1].hash & (uint64_t)self->mask]);
+        }
+        for (int at = 0; at < count; at++) {
+            const Beginning *one = &found[at];
+            int32_t number = beginnings_number(self, one->text, one->length, one->hash);
+            if (number < UNKNOWN) return 0;
+            code[one->row] = number;
+            if (number != UNKNOWN) start[one->row] = one->start;
+        }
+    }
+    return 1;
+}
+
+/* The beginnings from a number on, as a list of strings. */
+static PyObject *beginnings_from(const Beginnings *self, int32_t first) {
+    PyObject *result = PyList_New(self->count - first);
+    for (int32_t number = first; result && number < self->count; number++) {
+        const Span *span = &self->spans[number];
+        PyObject *text = PyUnicode_FromStringAndSize(self->pool + span->at, span->length);
+        if (text == NULL) Py_CLEAR(result);
+        else PyList_SET_ITEM(result, number - first, text);
+    }
+    return result;
 }
 
 static PyObject *beginnings_locate(Beginnings *self, PyObject *arguments) {
@@ -753,30 +852,10 @@ static PyObject *beginnings_locate(Beginnings *self, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "OOw*w*i", &data, &offsets, &codes, &starts, &longest)) return NULL;
     Column column;
     if (column_open(&column, data, offsets) == 0) {
-        int32_t *code = codes.buf, *start = starts.buf, before = self->count, last = UNKNOWN;
-        int good = codes.len >= 4 * column.rows && starts.len >= 4 * column.rows;
-        if (!good) PyErr_SetString(PyExc_ValueError, "not as long as the column");
-        for (Py_ssize_t row = 0; good && row < column.rows; row++) {
-            const char *text = (const char *)column.data.buf + place(&column, row);
-            const char *end = (const char *)column.data.buf + place(&column, row + 1);
-            code[row] = start[row] = UNKNOWN;
-            if (end - text > longest) continue;
-            const char *slash = third_slash(text, end);
-            if (slash == NULL || kinds(text, slash)) continue;
-            int32_t length = (int32_t)(slash - text);
-            if (last == UNKNOWN || !same(self, last, text, length)) last = beginnings_number(self, text, length);
-            good = last >= 0;
-            code[row] = last;
-            int found = kinds(slash, end);
-            if (!(found & BLANK)) start[row] = found ? -2 - length : length;
-        }
-        if (good) result = PyList_New(self->count - before);
-        for (int32_t number = before; result && number < self->count; number++) {
-            const Span *span = &self->spans[number];
-            PyObject *text = PyUnicode_FromStringAndSize(self->pool + span->at, span->length);
-            if (text == NULL) Py_CLEAR(result);
-            else PyList_SET_ITEM(result, number - before, text);
-        }
+        int32_t before = self->count;
+        int fitting = codes.len >= 4 * column.rows && starts.len >= 4 * column.rows;
+        if (!fitting) PyErr_SetString(PyExc_ValueError, "not as long as the column");
+        else if (number_column(self, &column, longest, codes.buf, starts.buf)) result = beginnings_from(self, before);
         column_close(&column);
     }
     PyBuffer_Release(&codes);
@@ -819,8 +898,6 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", "The compiled tier of the audit.", -1, functions};
 
 PyMODINIT_FUNC PyInit__kernel(void) {
-    for (int byte = 0; byte < 256; byte++)
-        kind[byte] = byte <= 0x20 ? ODD | BLANK : byte >= 0x7F || strchr("#$%*", byte) ? ODD : 0;
     PyObject *made = PyModule_Create(&module);
     if (made == NULL) return NULL;
     if (PyModule_AddType(made, &MatcherType) < 0 || PyModule_AddType(made, &BeginningsType) < 0 ||
