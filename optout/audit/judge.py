@@ -102,14 +102,14 @@ class Judged:
         newest: under the first reading, what the newest state of the row's origin comes to; the row's own number
             where that is the state that it was judged by.
         dates: when the state that counts was seen, in seconds; `NO_DATE` where none counts.
-        gaps: seconds between the row's date and that; 0 unless rows are judged by their own dates.
+        gaps: seconds between the row's date and that; None where rows are not judged by their own dates.
     """
 
     located: Located
     numbers: tuple[np.ndarray, ...]
     newest: np.ndarray
     dates: np.ndarray
-    gaps: np.ndarray
+    gaps: np.ndarray | None
 
 
 class Judge:
@@ -234,9 +234,9 @@ class Judge:
             asked = np.full(len(located.codes), NO_DATE, np.int64) if dates is None else dates
         return self._states.nearest(located.codes, asked, most)
 
-    def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray:
+    def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray | None:
         if self._as_of.when is not When.CRAWL or dates is None:
-            return np.zeros(len(when), np.int64)
+            return None
         return np.where((when == NO_DATE) | (dates == NO_DATE), 0, np.abs(when - dates))
 
     def _reading(

@@ -29,6 +29,22 @@ NOWHERE = -1
 """The number of the origin of a URL that names none."""
 
 
+class Origins(list[str]):
+    """Origins as `Origin.text`, by number."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        super().__init__()
+        self._column = pa.array([], pa.string())
+
+    def column(self) -> pa.StringArray:
+        """The same for Arrow, which is told only what is new since."""
+        if len(self._column) < len(self):
+            new = pa.array(self[len(self._column) :], pa.string())
+            self._column = pa.concat_arrays([self._column, new])
+        return self._column
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """Where the URLs of a column point.
@@ -46,7 +62,7 @@ class Located:
 
     urls: pa.Array
     codes: np.ndarray
-    origins: list[str]
+    origins: Origins
     odd: np.ndarray
     tails: pa.Array | None
     starts: np.ndarray | None
@@ -95,7 +111,7 @@ class Locator:
         self._answers = np.array([_ASK], np.int32)
 
     @property
-    def origins(self) -> list[str]:
+    def origins(self) -> Origins:
         """Every origin that has come up, by number."""
         return self._finder.origins
 
@@ -199,7 +215,7 @@ class _Finder:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self.origins: list[str] = []
+        self.origins = Origins()
 
     def prefix(self, key: Sequence[str]) -> int:
         """The number of the origin that a URL's text before the third slash tells, or `_ASK`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from optout.engine import STRICTNESS
 from optout.model import Effect, Purpose, Scope, State
@@ -107,7 +108,7 @@ class Outcomes:
         self._numbers: dict[Outcome, int] = {}
         self.all: list[Outcome] = []
         self._joined: dict[tuple[int, int, str], int] = {}
-        self._texts: dict[str, list[str]] = {}
+        self._columns: dict[str, Column] = {}
 
     def number(self, outcome: Outcome) -> int:
         """The number of an outcome."""
@@ -128,16 +129,28 @@ class Outcomes:
         """What these numbers, one for each row, stand for."""
         return Told(self, numbers)
 
-    def texts(self, name: str, value: Callable[[Outcome], str]) -> list[str]:
+    def column(self, name: str, value: Callable[[Outcome], object]) -> Column:
         """What every outcome has for a column of that name; found out once for each."""
-        known = self._texts.setdefault(name, [])
-        known += [str(value(outcome)) for outcome in self.all[len(known) :]]
-        return known
+        column = self._columns.setdefault(name, Column())
+        column.extend([value(outcome) for outcome in self.all[len(column.codes) :]])
+        return column
 
-    def flags(self, numbers: np.ndarray, value: Callable[[Outcome], bool]) -> np.ndarray:
-        """An array of truths, one for each row."""
-        found: np.ndarray = np.array([value(outcome) for outcome in self.all], bool)[numbers]
-        return found
+
+class Column:
+    """The distinct values of a column by number, and which of them each outcome has."""
+
+    def __init__(self) -> None:
+        """Begin with no outcomes."""
+        self.values: list[object] = []
+        self.codes = np.zeros(0, np.int32)
+        self._numbers: dict[object, int] = {}
+
+    def extend(self, values: Sequence[object]) -> None:
+        """Take in further outcomes."""
+        if values:
+            new = [self._numbers.setdefault(value, len(self._numbers)) for value in values]
+            self.values = list(self._numbers)
+            self.codes = np.append(self.codes, np.array(new, np.int32))
 
 
 class Told:
@@ -145,11 +158,10 @@ class Told:
 
     def __init__(self, outcomes: Outcomes, numbers: np.ndarray) -> None:
         """Tell which outcomes there are, once for all columns."""
-        # As places, which NumPy would else make of the numbers again for every column.
-        self._outcomes, self._places = outcomes, numbers.astype(np.intp)
         there = np.zeros(len(outcomes.all), bool)
-        there[self._places] = True
-        self._used: list[int] = np.flatnonzero(there).tolist()
+        there[numbers] = True
+        self._outcomes, self._places = outcomes, pa.array(numbers)
+        self._used = np.flatnonzero(there)
 
     def column(self, name: str, value: Callable[[Outcome], str]) -> pa.DictionaryArray:
         """A column of texts, one for each row.
@@ -157,10 +169,19 @@ class Told:
         Its dictionary holds what the rows need, in order, so that the same rows are the same bytes whatever came
         before them.
         """
-        known = self._outcomes.texts(name, value)
-        texts = [known[number] for number in self._used]
-        ordered = sorted(set(texts))
-        places = {text: place for place, text in enumerate(ordered)}
-        codes = np.zeros(len(known), np.int32)
-        codes[self._used] = [places[text] for text in texts]
-        return pa.DictionaryArray.from_arrays(pa.array(codes.take(self._places)), pa.array(ordered, pa.string()))
+        column = self._outcomes.column(name, value)
+        texts = [str(value) for value in column.values]
+        needed = sorted(np.unique(column.codes[self._used]).tolist(), key=texts.__getitem__)
+        places = np.zeros(len(texts), np.int32)
+        places[needed] = np.arange(len(needed))
+        ordered = pa.array([texts[code] for code in needed], pa.string())
+        return pa.DictionaryArray.from_arrays(self._spread(places[column.codes]), ordered)
+
+    def flags(self, name: str, value: Callable[[Outcome], bool]) -> pa.BooleanArray:
+        """A column of truths, one for each row."""
+        column = self._outcomes.column(name, value)
+        return self._spread(np.array(column.values, bool)[column.codes])
+
+    def _spread(self, known: np.ndarray) -> pa.Array:
+        """What is known by number, for each row; every number was seen to be there."""
+        return pc.take(pa.array(known), self._places, boundscheck=False)

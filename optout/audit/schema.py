@@ -65,11 +65,6 @@ def name_of(purpose: Purpose, what: str) -> str:
     return f"{purpose.replace('-', '_')}_{what}"
 
 
-def kept(judge: Judge, judged: Judged) -> np.ndarray:
-    """Which rows may be used."""
-    return judge.outcomes.flags(judged.numbers[0], lambda outcome: outcome.effect is Effect.PERMIT)
-
-
 def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
     """The columns that tell what was decided."""
     numbers, outcomes = judged.numbers[0], judge.outcomes
@@ -78,7 +73,7 @@ def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
     found: dict[str, pa.Array] = {
         "origin": _origins(judged),
         "status": told.column("status", lambda outcome: outcome.status),
-        "kept": pa.array(kept(judge, judged)),
+        "kept": told.flags("kept", lambda outcome: outcome.effect is Effect.PERMIT),
         "effect": effect,
         "reason": told.column("reason", lambda outcome: outcome.reason),
         "protocol": told.column("protocol", lambda outcome: outcome.protocol),
@@ -90,7 +85,7 @@ def answers(judge: Judge, judged: Judged) -> dict[str, pa.Array]:
             name = name_of(purpose, what)
             found[name] = told.column(name, _at(values, place))
     found["access"] = told.column("access", lambda outcome: outcome.access)
-    found["others_refused"] = pa.array(outcomes.flags(numbers, lambda outcome: outcome.others))
+    found["others_refused"] = told.flags("others_refused", lambda outcome: outcome.others)
     found["signal_date"] = moments(judged.dates)
     same = judged.newest is numbers
     found["newest_effect"] = effect if same else outcomes.told(judged.newest).column("effect", _effect)
@@ -112,7 +107,6 @@ def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:
     """The rows of a decision shard for a batch."""
     count = len(judged.located.urls)
     nothing = pa.nulls(count, pa.int64())
-    gaps = pa.array(judged.gaps // _DAY, mask=judged.dates == NO_DATE)
     file = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([rows.file]))
     columns = {
         "file": file,
@@ -121,7 +115,7 @@ def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:
         "url": judged.located.urls.cast(pa.large_string()),
         **answers(judge, judged),
         "date": pa.nulls(count, MOMENT) if rows.dates is None else moments(rows.dates),
-        "gap_days": gaps,
+        "gap_days": nothing if judged.gaps is None else pa.array(judged.gaps // _DAY, mask=judged.dates == NO_DATE),
         "bytes": nothing if rows.sizes is None else pa.array(rows.sizes, pa.int64()),
         "tokens": nothing if rows.tokens is None else rows.tokens,
         "language": pa.nulls(count, pa.string()) if rows.languages is None else rows.languages,
@@ -143,6 +137,5 @@ def moments(seconds: np.ndarray) -> pa.Array:
 def _origins(judged: Judged) -> pa.Array:
     """The origins in the order of their coming in these rows, so that the same rows are the same bytes."""
     located = judged.located
-    found = pa.array(located.codes, pa.int32(), mask=located.codes == NOWHERE).dictionary_encode()
-    names = [located.origins[code] for code in found.dictionary.to_numpy().tolist()]
-    return pa.DictionaryArray.from_arrays(found.indices, pa.array(names, pa.string()))
+    found = pa.array(located.codes, mask=located.codes == NOWHERE).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(found.indices, located.origins.column().take(found.dictionary))

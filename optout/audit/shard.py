@@ -21,7 +21,7 @@ from optout.audit.disk import digest_of, read_on, writing
 from optout.audit.formats import Batch, Fault, format_of
 from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
-from optout.audit.schema import Rows, decisions, kept
+from optout.audit.schema import Rows, decisions
 from optout.audit.storage import Location, Remote, give_up, near, part_of, remove, settle, state_of, write
 from optout.errors import UnreadableInput
 
@@ -204,9 +204,9 @@ def _written(parts: tuple[Path, Path], path: Path, item: Input, job: Job, judge:
         writer = stack.enter_context(form.writer(path, parts[1]))
         for batch in read_on(path, form.read(path, job.columns, notes.fault)):
             judged = judge.judge(batch.urls, batch.dates, batch.pages)
-            keep = kept(judge, judged)
-            keep[list(batch.refused)] = False
-            sink.write(decisions(judge, judged, _rows(item.file, first + counts.rows, batch)), keep)
+            table = decisions(judge, judged, _rows(item.file, first + counts.rows, batch))
+            keep = _kept(table, batch.refused)
+            sink.write(table, keep)
             writer.keep(batch, keep)
             counts.rows += len(keep)
             counts.content += len(batch.pages)
@@ -215,6 +215,13 @@ def _written(parts: tuple[Path, Path], path: Path, item: Input, job: Job, judge:
             nothing = Batch(pa.array([], pa.string()), None)
             sink.write(decisions(judge, judge.judge(nothing.urls), _rows(item.file, first, nothing)), np.zeros(0, bool))
     return counts
+
+
+def _kept(table: pa.Table, refused: frozenset[int]) -> np.ndarray:
+    """Which rows are really kept."""
+    keep: np.ndarray = table["kept"].to_numpy().copy()
+    keep[list(refused)] = False
+    return keep
 
 
 def _rows(file: str, first: int, batch: Batch) -> Rows:
