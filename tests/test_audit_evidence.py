@@ -18,13 +18,14 @@ import pytest
 from audit_store import MAY, make, state
 
 from optout.acquisition.history import Store
-from optout.audit import disk, parts, sealing
+from optout.audit import parts, sealing
 from optout.audit.repeat import Repetition
 from optout.audit.store_digest import Until, digest_of_states
 from optout.cli import main
 from optout.errors import EvidenceError
 from optout.evidence import entries
 from optout.evidence.checkpoint import parse as parse_checkpoint
+from optout.evidence.files import file_hash
 from optout.evidence.layout import Layout
 from optout.evidence.ledger import TableLog
 from optout.evidence.log import LogReader
@@ -142,7 +143,7 @@ def test_decisions_that_were_never_made_do_not_come_out_again(store, tmp_path):
     place = table.column_names.index("effect")
     pq.write_table(table.set_column(place, "effect", pa.array(effects)), path)
     manifest = json.loads((tmp_path / "out/shards/0.parquet.json").read_text())
-    manifest["outputs"]["decisions/0.parquet.parquet"] = disk.digest_of(path)
+    manifest["outputs"]["decisions/0.parquet.parquet"] = file_hash(path)
     (tmp_path / "out/shards/0.parquet.json").write_text(json.dumps(manifest))
     audit(tmp_path / "in", store, tmp_path / "out")
     report = repeated(tmp_path / "out", store)

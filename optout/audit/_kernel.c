@@ -24,21 +24,23 @@
 #define DOUBTED 2
 
 /* The pairs of bytes that a text holds, as bits of a small set: a text without all pairs of a run cannot hold the run. */
-#define WORDS 4
-typedef struct { uint64_t word[WORDS]; } Pairs;
+typedef struct { uint64_t low, high; } Pairs;
 
 static void pairs_add(Pairs *pairs, const char *text, Py_ssize_t size) {
-    const unsigned char *at = (const unsigned char *)text;
+    uint64_t low = pairs->low, high = pairs->high;
     for (Py_ssize_t place = 1; place < size; place++) {
-        uint32_t mixed = ((uint32_t)at[place - 1] * 131 + at[place]) * 0x9E3779B1u;
-        pairs->word[mixed >> 30] |= 1ULL << (mixed >> 24 & 63);
+        uint16_t pair;
+        memcpy(&pair, text + place - 1, 2);
+        uint32_t mixed = pair * 0x9E3779B1u;
+        uint64_t bit = 1ULL << (mixed >> 25 & 63), upper = -(uint64_t)(mixed >> 31);
+        low |= bit & ~upper;
+        high |= bit & upper;
     }
+    *pairs = (Pairs){low, high};
 }
 
 static int pairs_within(const Pairs *some, const Pairs *all) {
-    uint64_t missing = 0;
-    for (int word = 0; word < WORDS; word++) missing |= some->word[word] & ~all->word[word];
-    return missing == 0;
+    return ((some->low & ~all->low) | (some->high & ~all->high)) == 0;
 }
 
 /* Finding what follows in a longer text; memmem is not in every C library. */
@@ -195,7 +197,7 @@ static int32_t match_one(Matcher *self, const char *target, Py_ssize_t size) {
     }
     if (self->heads) {
         at = bisect(self, self->head_at, self->heads, target, size);
-        Pairs pairs = {{0}};
+        Pairs pairs = {0, 0};
         int paired = 0;
         for (; at >= 0; at = self->head_over[at]) {
             if (!begins(self, self->head_at, at, target, size)) continue;

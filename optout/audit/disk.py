@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 
-_BLOCK = 1 << 20
 _STRANGERS_BYTES = (
     OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, RuntimeError, MemoryError, zlib.error,
     zstandard.ZstdError, pa.ArrowException,
@@ -74,15 +71,3 @@ def writing(directory: Location, source: Path | None = None) -> Iterator[None]:
             raise UnreadableInput(f"{source}: {what}", mend="name a readable file") from error
         mend = "free or repair the disk, or name another --out; run it again to go on"
         raise OutputError(f"cannot write to {directory}: {what}", mend=mend) from error
-
-
-def digest_of(path: Path, start: int = 0, length: int | None = None) -> str:
-    """The SHA-256 of a file, or of a stretch of it."""
-    digest = sha256()
-    with path.open("rb") as file:
-        left = os.fstat(file.fileno()).st_size - start if length is None else length
-        file.seek(start)
-        while left > 0 and (block := file.read(min(_BLOCK, left))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()

@@ -16,12 +16,11 @@ import orjson
 
 from optout.acquisition import policy_files
 from optout.acquisition.history import Store
-from optout.audit.disk import digest_of
 from optout.audit.job import RETROACTIVE
 from optout.audit.store_digest import digest_of_states
 from optout.evidence import entries
 from optout.evidence.entries import AUDIT, AUDIT_REPORT, SHARD
-from optout.evidence.files import write_durably
+from optout.evidence.files import file_hash, write_durably
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout, read_description
 from optout.evidence.ledger import described
@@ -122,7 +121,7 @@ class AuditLog:
     def report(self, rows: int, kept: int, now: datetime) -> None:
         """Log the report of an audit that came to its end."""
         self._now = now
-        digest = digest_of(self._directory / "report.json")
+        digest = file_hash(self._directory / "report.json")
         said = {"v": AUDIT_REPORT, "job": self._digest, "rows": rows, "kept": kept, "report_sha256": digest}
         self._put(f"report-{self._digest[:16]}", said | self._time)
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from optout.audit.disk import digest_of
 from optout.audit.schema import name_of
 from optout.errors import EvidenceError
 from optout.evidence.checkpoint import parse as parse_checkpoint
 from optout.evidence.checks_audit import node_of
 from optout.evidence.entries import AUDIT, DOCUMENT, SHARD
 from optout.evidence.entries import parse as parse_entry
+from optout.evidence.files import file_hash
 from optout.evidence.layout import find
 from optout.evidence.ledger import TableLog
 from optout.evidence.log import LogReader
@@ -80,7 +80,7 @@ def _purposes(layout: Layout, entries: list[dict[str, Any]]) -> dict[str, str]:
 
 def _seal_shard(layout: Layout, entry: dict[str, Any], asked: dict[str, Any], purposes: str, now: datetime) -> int:
     path = layout.directory.parent / entry["decisions"]
-    if not path.is_file() or digest_of(path) != entry["decisions_sha256"]:
+    if not path.is_file() or file_hash(path) != entry["decisions_sha256"]:
         mend = "restore it, or run the audit again"
         raise EvidenceError(f"{path} is not the shard that was logged", mend=mend)
     log = TableLog(layout.directory, node=node_of(entry), now=now)

@@ -17,13 +17,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from optout.audit.disk import digest_of, read_on, writing
+from optout.audit.disk import read_on, writing
 from optout.audit.formats import Batch, Fault, format_of
 from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
 from optout.audit.schema import Rows, decisions
 from optout.audit.storage import Location, Remote, give_up, near, part_of, remove, settle, state_of, write
 from optout.errors import UnreadableInput
+from optout.evidence.files import file_hash
 
 if TYPE_CHECKING:
     from optout.audit.formats import Format
@@ -152,7 +153,7 @@ def _made(place: Place, item: Input, job: Job, digest: str, judge: Judge, source
         with near(item.path) as path:
             counts = _written(parts, path, item, job, judge, notes)
             with writing(place.directory, path):
-                read = digest_of(path, start, length)
+                read = file_hash(path, start, length)
         if state_of(item.path) != source:
             mend = "audit it again when nobody writes to it"
             raise UnreadableInput(f"{item.path}: changed while it was read", mend=mend)
@@ -251,20 +252,18 @@ class _Decisions:
         self._writer.write_table(table)
 
 
-ROWS_AT_ONCE = 1 << 13
+ROWS_AT_ONCE = 1 << 15
 """How many rows Arrow writes between two looks at how long a page has become; more than that is more memory."""
 
 _NOT_CODED = frozenset({"row", "url", "kept", "others_refused", "bytes", "tokens"})
 
 
 def _decisions_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """URLs are packed quickly and row numbers as steps, because packing these two is most of the work of writing."""
-    packed = [name for name in schema.names if name != "url"]
+    """Packed quickly, because packing is most of the work of writing; row numbers as steps, which are all alike."""
     return pq.ParquetWriter(
         path,
         schema,
-        compression={"url": "snappy"} | dict.fromkeys(packed, "zstd"),
-        compression_level=dict.fromkeys(packed, 1),
+        compression="snappy",
         use_dictionary=[name for name in schema.names if name not in _NOT_CODED],
         column_encoding={"row": "DELTA_BINARY_PACKED"},
         store_schema=False,

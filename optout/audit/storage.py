@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from optout.audit.disk import OutputError
 from optout.errors import OptoutError, UnreadableInput
+from optout.evidence.files import file_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -245,17 +246,15 @@ def settle(part: Path, where: Location) -> str:
     Raises:
         OutputError: another file system does not take it.
     """
-    digest = sha256()
+    digest = file_hash(part)
     with part.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
         os.fsync(file.fileno())
     if isinstance(where, Remote):
         with _taking():
             where.put(part)
     else:
         part.replace(where)
-    return digest.hexdigest()
+    return digest
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from contextlib import contextmanager, suppress
-from hashlib import file_digest
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
@@ -107,11 +108,25 @@ def _temporary(path: Path, data: bytes, mode: int) -> Path:
     return temporary
 
 
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal.
+def file_hash(path: Path, start: int = 0, length: int | None = None) -> str:
+    """The SHA-256 of a file, or of a stretch of it, in hexadecimal.
+
+    Args:
+        path: of the file.
+        start: where to begin, in bytes.
+        length: how many bytes at most; None for all that follow.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    digest, block = sha256(), memoryview(bytearray(_BLOCK))
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        left = sys.maxsize if length is None else length
+        while left > 0 and (count := file.readinto(block[: min(_BLOCK, left)])):
+            digest.update(block[:count])
+            left -= count
+    return digest.hexdigest()
+
+
+_BLOCK = 1 << 18

@@ -66,8 +66,12 @@ def _coded(about: pq.RowGroupMetaData) -> list[str]:
 
 
 def _given_up(column: pq.ColumnChunkMetaData) -> bool:
-    """Whether the column is larger than what a dictionary of the usual limit and numbers into it come to."""
-    return int(column.total_uncompressed_size) > (1 << 20) + 3 * int(column.num_values)
+    """Whether the column is larger than its values are without a dictionary, or with one of the usual limit."""
+    plain = _WIDTHS.get(column.physical_type, 1 << 20) * int(column.num_values)
+    return int(column.total_uncompressed_size) > min(plain, (1 << 20) + 3 * int(column.num_values))
+
+
+_WIDTHS = {"INT32": 4, "INT64": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
 _DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
