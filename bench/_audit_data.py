@@ -185,6 +185,13 @@ def _own_paths(body: bytes) -> list[str]:
     return [rule.split(b":", 1)[1].strip().decode("utf-8", "replace") for rule in rules]
 
 
+def texts(found: Sources, count: int) -> list[str]:
+    """Texts of fifty words that stand in paths, the same for no two rows."""
+    draw = random.Random(SEED + 2)
+    words = [word for path in found.paths[:5_000] for word in path.replace("-", "/").split("/") if word.isalpha()]
+    return [" ".join(draw.choices(words, k=50)) for _ in range(count)]
+
+
 def fill(folder: Path, sites: list[Host]) -> None:
     """Put what all hosts answer into a store."""
     paths = required_paths(policy_files.load(POLICY, as_of=TODAY))
