@@ -172,7 +172,8 @@ def _split(url: str) -> tuple[str, str, str]:
     found = _PARTS.match(_clean(url))
     if found is None:
         raise MalformedUrl(f"not an absolute URL: {_shown(url)}", mend="write scheme://host/path")
-    return found.group(1), found.group(2), found.group(3)
+    scheme, authority, rest = found.groups()
+    return scheme, authority, rest
 
 
 @lru_cache(maxsize=4096)

@@ -298,28 +298,25 @@ class Judge:
         """By Python alone, one site after the other, so that each is compiled once."""
         numbers = np.empty(len(rows), np.int32)
         odd = located.odd[rows]
-        plain = np.flatnonzero(~odd)
-        plain = plain[_in_order(chosen[plain], len(self._states.all))]
-        for piece in located.pieces(rows[plain]):
-            places = plain[piece]
-            numbers[places] = self._plain(view, chosen[places], located, rows[places])
-        strange = np.flatnonzero(odd)
-        for piece in located.pieces(rows[strange]):
-            places = strange[piece]
-            numbers[places] = self._odd(view, chosen[places].tolist(), located.several(rows[places]))
+        for judge, mine in ((self._plain, ~odd), (self._odd, odd)):
+            places = np.flatnonzero(mine)
+            places = places[_in_order(chosen[places], len(self._states.all))]
+            ordered, states = rows[places], chosen[places]
+            for piece in located.pieces(ordered):
+                numbers[places[piece]] = judge(view, states[piece], located, ordered[piece])
         return numbers
 
     def _plain(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> list[int]:
-        """The same for rows that are not odd and stand in the order of their states."""
+        """The same for rows that are not odd, in the order of their states."""
         edges = np.flatnonzero(np.diff(chosen, prepend=NO_STATE, append=NO_STATE))
         numbers: list[int] = []
         for (begin, end), lines in zip(pairwise(edges.tolist()), located.lines(rows, edges), strict=True):
             numbers += self._site(view, chosen[begin]).judge(lines, rows[begin:end], located)
         return numbers
 
-    def _odd(self, view: View, chosen: Sequence[int], urls: Sequence[str]) -> list[int]:
-        """The same for rows that are odd."""
-        asked = zip(chosen, urls, strict=True)
+    def _odd(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> list[int]:
+        """The same for rows that are odd, in the order of their states."""
+        asked = zip(chosen.tolist(), located.several(rows), strict=True)
         return [self._site(view, number).judge_target(match_target(url), url) for number, url in asked]
 
     def _site(self, view: View, number: int) -> Site:

@@ -45,6 +45,7 @@ _KEPT = r"(?:[01][0-9A-F]|2[02F]|3[CE]|5[CE]|60|7[BCDF]|[89A-F][0-9A-F])"
 _READ_DIFFERENTLY = re.compile(rf"%(?!{_KEPT}|2[45A])..?")
 # What stands in the rule of one reader alone; Protego is asked about every URL that holds it.
 _APART = re.compile(r"%2[45A]")
+_NOT_KEPT = re.compile(f"%(?!{_KEPT})")
 _BEYOND_ASCII = re.compile(r"%[89A-F][0-9A-F](?:%[89A-F][0-9A-F])*")
 
 
@@ -95,9 +96,7 @@ def reads_alike(target: str, url: str) -> bool:
         return False
     if "%" not in target:
         return True
-    if _READ_DIFFERENTLY.search(target) or _APART.search(target):
-        return False
-    return _is_utf8(target)
+    return not _NOT_KEPT.search(target) and _is_utf8(target)
 
 
 def _edged(url: str) -> bool:
@@ -106,7 +105,7 @@ def _edged(url: str) -> bool:
 
 
 # What Protego writes as an escape where we leave it as it stands; its "=" stands for both of its spellings.
-_THEIR_ESCAPES = {"%3D": "=", **{sign: f"%{ord(sign):02X}" for sign in "!\"#$&'()*+,:;<>?@[\\]^`{|}"}}
+_ESCAPED = re.compile(r"""[!"#$&'()*+,:;<>?@[\\\]^`{|}]""")
 
 
 def their_form(target: str, url: str) -> str | None:
@@ -117,9 +116,7 @@ def their_form(target: str, url: str) -> str | None:
         url: absolute.
     """
     if "%25" not in target and not _edged(url) and _is_utf8(target):
-        for ours, theirs in _THEIR_ESCAPES.items():
-            target = target.replace(ours, theirs)
-        return target
+        return _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", target.replace("%3D", "="))
     try:
         return _quote_path(url)
     except ValueError:
