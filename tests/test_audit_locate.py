@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from optout.audit import locate as locate_module
 from optout.audit.judge import KERNEL
 from optout.audit.locate import NOWHERE, Locator
 from optout.urls import match_target, origin_of
@@ -13,6 +14,15 @@ def locate(request):
     if request.param is None and request.param_index:
         pytest.skip("no compiled tier on this machine")
     return lambda column: Locator(request.param).locate(column)
+
+
+def target(located, row):
+    """What path rules are compared with in a row, by way of what the tier keeps of it."""
+    if located.odd[row]:
+        return match_target(located.url(row))
+    if located.starts is not None:
+        return located.urls[row].as_py().encode()[located.starts[row] :].decode()
+    return located.lines(np.array([row]), np.array([0, 1]))[0]
 
 
 ORDINARY = [
@@ -49,7 +59,7 @@ HOPELESS = [
 def test_origin_and_target_are_those_of_the_engine(locate, url):
     located = locate(pa.array([url]))
     assert located.origins[located.codes[0]] == origin_of(url).text
-    assert located.targets(np.array([0])) == [match_target(url)]
+    assert target(located, 0) == match_target(url)
 
 
 def test_many_urls_together_are_each_of_them_alone(locate):
@@ -57,7 +67,7 @@ def test_many_urls_together_are_each_of_them_alone(locate):
     assert [located.origins[code] for code in located.codes[: len(ORDINARY)]] == [
         origin_of(url).text for url in ORDINARY
     ]
-    assert located.targets(np.arange(len(ORDINARY))) == [match_target(url) for url in ORDINARY]
+    assert [target(located, row) for row in range(len(ORDINARY))] == [match_target(url) for url in ORDINARY]
     assert (located.codes[3 * len(ORDINARY) :] == NOWHERE).all()
 
 
@@ -73,13 +83,13 @@ def test_a_url_without_a_scheme_is_taken_for_https(locate, url, judged):
     located = locate(pa.array([url]))
     assert located.origins == ["https://" + judged[8:].split("/")[0]]
     assert located.url(0) == judged
-    assert located.targets(np.array([0])) == [match_target(judged)]
+    assert target(located, 0) == match_target(judged)
 
 
 def test_bytes_that_are_not_utf8_are_judged_by_their_octets(locate):
     located = locate(pa.array([b"https://example.com/\xe9", None, b"https://example.com/a"], pa.binary()))
     assert located.codes.tolist() == [0, NOWHERE, 0]
-    assert located.targets(np.array([0, 2])) == ["/%E9", "/a"]
+    assert [target(located, row) for row in (0, 2)] == ["/%E9", "/a"]
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
@@ -95,3 +105,24 @@ def test_numbers_in_the_url_column_are_no_urls(locate):
 def test_no_rows_are_no_rows(locate):
     assert locate(pa.array([], pa.string())).codes.tolist() == []
     assert locate(pa.array([None], pa.null())).codes.tolist() == [NOWHERE]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_the_targets_of_rows_are_put_together_as_they_are_asked_for(kind):
+    long = "w" * 50
+    urls = ["https://b.example/", "https://a.example/x/y?z", None, "https://a.example//", f"https://a.example/{long}"]
+    located = Locator().locate(pa.array(["https://left.example/out", *urls], pa.string()).cast(kind)[1:])
+    assert not located.odd[[0, 1, 3, 4]].any()
+    assert located.lines(np.array([1, 4, 3, 0]), np.array([0, 3, 4])) == [f"/x/y?z\n/{long}\n//", "/"]
+    assert located.lines(np.array([], int), np.array([0])) == []
+
+
+def test_rows_are_cut_into_pieces_of_bounded_size(monkeypatch):
+    monkeypatch.setattr(locate_module, "PIECE", 100)
+    located = Locator().locate(pa.array([f"https://a.example/{'x' * length}" for length in (1, 50, 300, 0, 0, 0, 70)]))
+    rows = np.array([6, 0, 5, 4, 3, 2, 1])
+    pieces = located.pieces(rows)
+    assert np.concatenate([rows[piece] for piece in pieces]).tolist() == rows.tolist()
+    assert len(pieces) > 2
+    assert all(sum(len(url) for url in located.several(rows[piece][:-1])) <= 200 for piece in pieces)
+    assert located.pieces(rows[:0]) == []

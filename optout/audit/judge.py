@@ -296,26 +296,33 @@ class Judge:
 
     def _under_python(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
         """By Python alone, one site after the other, so that each is compiled once."""
-        order = _in_order(chosen, len(self._states.all))
-        chosen, rows = chosen[order], rows[order]
-        targets = located.targets(rows)
-        exceptional = located.odd[rows] | located.robots[rows]
-        judged = np.empty(len(rows), np.int32)
-        for begin, end in pairwise(
-            [0, *(np.flatnonzero(np.diff(chosen)) + 1).tolist(), len(rows)] if len(rows) else []
-        ):
-            state = self._states.all[int(chosen[begin])]
-            site = view.site(state.key, state.load)
-            if not site.constant:
-                judged[begin:end] = site.judge(targets[begin:end], rows[begin:end], located)
-                continue
-            judged[begin:end] = site.usual
-            if site.delicate:
-                for at in (np.flatnonzero(exceptional[begin:end]) + begin).tolist():
-                    judged[at] = site.judge_target(targets[at], located.url(int(rows[at])))
         numbers = np.empty(len(rows), np.int32)
-        numbers[order] = judged
+        odd = located.odd[rows]
+        for judge, mine in ((self._plain, ~odd), (self._odd, odd)):
+            places = np.flatnonzero(mine)
+            places = places[_in_order(chosen[places], len(self._states.all))]
+            ordered, states = rows[places], chosen[places]
+            for piece in located.pieces(ordered):
+                numbers[places[piece]] = judge(view, states[piece], located, ordered[piece])
         return numbers
+
+    def _plain(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> list[int]:
+        """The same for rows that are not odd, in the order of their states."""
+        edges = np.flatnonzero(np.diff(chosen, prepend=NO_STATE, append=NO_STATE))
+        numbers: list[int] = []
+        for (begin, end), lines in zip(pairwise(edges.tolist()), located.lines(rows, edges), strict=True):
+            numbers += self._site(view, chosen[begin]).judge(lines, rows[begin:end], located)
+        return numbers
+
+    def _odd(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> list[int]:
+        """The same for rows that are odd, in the order of their states."""
+        asked = zip(chosen.tolist(), located.several(rows), strict=True)
+        return [self._site(view, number).judge_target(match_target(url), url) for number, url in asked]
+
+    def _site(self, view: View, number: int) -> Site:
+        """The site of a state under a view."""
+        state = self._states.all[number]
+        return view.site(state.key, state.load)
 
     def _since(self, view: View, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
         """Let later states deny: the strictest of all states from the chosen one on counts."""
@@ -353,7 +360,7 @@ class Judge:
             return number
         if state == NO_STATE:
             return self.outcomes.stricter(view.page_alone(url, page, self.outcomes.all[number].status), number, "")
-        return view.site(*self._states.all[state][1:]).judge_page(url, page)
+        return self._site(view, state).judge_page(url, page)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from optout.errors import MalformedUrl
-from optout.urls import MAX_URL_LENGTH, match_target, origin_of
+from optout.urls import MAX_URL_LENGTH, origin_of
 
 # What stands in a match target as it is, is ASCII; anything else makes a row odd.
 _ODD = bytes(not (0x21 <= octet <= 0x7E) or octet in b"#$%*" for octet in range(256))
@@ -27,6 +28,9 @@ _BARE = re.compile(r"(?://)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]{1,5})?(?
 
 NOWHERE = -1
 """The number of the origin of a URL that names none."""
+
+PIECE = 1 << 22
+"""About how many octets of URLs are made ready to be matched at a time, which bounds what that needs of memory."""
 
 
 class Origins(list[str]):
@@ -68,12 +72,6 @@ class Located:
     starts: np.ndarray | None
     exact: dict[int, str] = field(default_factory=dict)
 
-    @property
-    def robots(self) -> np.ndarray:
-        """Rows that may be the URL of a robots.txt."""
-        found: np.ndarray = pc.ends_with(self.urls, "/robots.txt").fill_null(_NO).to_numpy(zero_copy_only=False)
-        return found
-
     def url(self, row: int) -> str:
         """The URL of a row as it is judged."""
         return self.exact.get(row) or self.urls[row].as_py() or ""
@@ -83,18 +81,24 @@ class Located:
         written = self.urls.take(pa.array(rows)).to_pylist()
         return [self.exact.get(row) or text or "" for row, text in zip(rows.tolist(), written, strict=True)]
 
-    def targets(self, rows: np.ndarray) -> list[str]:
-        """The match targets of rows whose origin is known, in that order."""
-        if self.tails is None:
-            return [match_target(self.url(row)) for row in rows.tolist()]
-        kind = self.tails.type
-        slash, nothing = pa.scalar("/", kind), pa.scalar("", kind)
-        joined = pc.binary_join_element_wise(slash, self.tails.take(pa.array(rows)), nothing)
-        found: list[str] = joined.to_numpy(zero_copy_only=False).tolist()
-        odd = np.flatnonzero(self.odd[rows])
-        for at, url in zip(odd.tolist(), self.several(rows[odd]), strict=True):
-            found[at] = match_target(url)
-        return found
+    def pieces(self, rows: np.ndarray) -> list[slice]:
+        """Cut rows into stretches of about `PIECE` octets."""
+        octets = np.cumsum(np.diff(buffers(self.urls)[1])[rows], dtype=np.int64)
+        cuts = np.searchsorted(octets, np.arange(PIECE, octets[-1], PIECE)) if len(rows) else octets
+        return [slice(begin, end) for begin, end in pairwise(sorted({0, *cuts.tolist(), len(rows)}))]
+
+    def lines(self, rows: np.ndarray, edges: np.ndarray) -> list[str]:
+        """The match targets of rows that are not odd, a line break between each two; no target holds one.
+
+        Args:
+            rows: in the order in which they are wanted.
+            edges: where each text begins among them, and where the last ends.
+        """
+        assert self.tails is not None  # noqa: S101 - the compiled tier matches URLs where they stand
+        tails = self.tails.take(pa.array(rows))
+        together = pa.ListArray.from_arrays(pa.array(edges, pa.int32()), tails)
+        joined = pc.binary_join(together, pa.scalar("\n/", tails.type)).to_pylist()
+        return [f"/{text}" for text in joined]
 
 
 class Locator:
@@ -178,10 +182,9 @@ def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
         combined, inverse = _distinct(keys)
         answers = np.array([finder.prefix((*fixed, *key)) for key in _texts(combined, keys)], np.int32)
         codes[rows] = answers[inverse]
-    data, places = buffers(urls)
-    doubtful = ~regular | (codes == _ASK) | (np.diff(places) > MAX_URL_LENGTH)
-    odd = _marked(data, places) | ~whole | doubtful
+    doubtful = ~regular | (codes == _ASK) | (np.diff(buffers(urls)[1]) > MAX_URL_LENGTH)
     _alone(urls, exact, finder, np.flatnonzero(doubtful), codes)
+    odd = ~whole | doubtful | _marked(*buffers(tails))
     return Located(urls, codes, finder.origins, odd, tails, None, exact)
 
 

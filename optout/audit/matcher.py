@@ -9,21 +9,22 @@ meaning is that of `optout.syntax.patterns.PatternTable`; a property test holds 
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import lru_cache
-from itertools import accumulate
+from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.engine import ROBOTS_ROLE
 from optout.syntax.patterns import NO_MATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     Key = tuple[int, ...]
     Ranks = tuple[tuple[int, int], ...]
 
 
-_FEW = 4
+# No target holds a sign beyond "~" or one below "!"; the line break stands between targets.
+_AFTER_ALL, _AT_ONCE, _BREAK = "\x7f", " ", "\n"
 
 
 class Special(NamedTuple):
@@ -42,9 +43,9 @@ class Special(NamedTuple):
     ranks: Ranks
 
     @property
-    def longest(self) -> str:
-        """The longest of its runs, which every target that it matches holds."""
-        return max((*self.runs, self.tail or ""), key=len)
+    def needle(self) -> str:
+        """The longest of what every target that it matches holds, a line break before the target being part of it."""
+        return max((_BREAK + self.head, *self.runs, self.tail or ""), key=len)
 
     def matches(self, target: str) -> bool:
         """Whether it matches a target that begins with its head."""
@@ -95,9 +96,8 @@ class Matcher:
                 self.exact[head] = special.ranks
         self.heads, self.over_heads = chains(buckets)
         self.buckets = [buckets[head] for head in self.heads]
-        self._searched = [[(special.longest, special) for special in bucket] for bucket in self.buckets]
 
-    @property
+    @cached_property
     def constant(self) -> bool:
         """Whether every target has the same answer; only `/robots.txt` itself may have another."""
         return not self.heads and set(self.prefixes) <= {"", "/"} and set(self.exact) <= {ROBOTS_ROLE}
@@ -121,47 +121,54 @@ class Matcher:
 
     def match(self, target: str) -> int:
         """The number of the combination of ranks for a target from `match_target`."""
-        number = self._prefixed([target])[0]
+        turns, between = self._turns
+        number = between[bisect_right(turns, target)]
         found = self._specials(target)
         return self._improved(number, found) if found else number
 
-    def match_all(self, targets: Sequence[str]) -> list[int]:
+    def match_lines(self, lines: str, count: int) -> list[int]:
         """The numbers for many targets.
 
-        A special pattern that no target matches is dismissed by one search in all of them together.
+        A wildcard pattern that no target matches is dismissed by one search in all of them together.
+
+        Args:
+            lines: the targets, a line break between each two.
+            count: how many they are.
         """
-        numbers = self._prefixed(targets)
-        if not (self.exact or self.heads):
-            return numbers
-        found: dict[int, list[Ranks]] = {}
-        for text, ranks in self.exact.items() if len(self.exact) <= _FEW else ():
-            if text in targets:
-                found |= {at: [ranks] for at, target in enumerate(targets) if target == text}
-        if len(self.exact) > _FEW:
-            found = {at: [self.exact[target]] for at, target in enumerate(targets) if target in self.exact}
+        if self.constant and ROBOTS_ROLE not in lines:
+            return [self.widest] * count
+        targets = lines.split(_BREAK)
+        turns, between = self._turns
+        numbers = [between[bisect_right(turns, target)] for target in targets]
         if self.heads:
-            self._search(targets, found)
-        for at, improving in found.items():
-            numbers[at] = self._improved(numbers[at], improving)
+            self._search(lines, targets, numbers)
         return numbers
 
-    def _prefixed(self, targets: Sequence[str]) -> list[int]:
-        """The numbers of what plain prefixes come to."""
-        if not self.prefixes:
-            return [0] * len(targets)
-        prefixes, over, classes = self.prefixes, self.over, [*self.classes, 0]
-        numbers = []
-        for target in targets:
-            at = bisect_right(prefixes, target) - 1
-            while at >= 0 and not target.startswith(prefixes[at]):
-                at = over[at]
-            numbers.append(classes[at])
-        return numbers
+    @cached_property
+    def _turns(self) -> tuple[list[str], list[int]]:
+        """Where the answer turns as targets go by in their order, and the answers between; wildcards are left aside.
+
+        A prefix speaks for the targets from itself up to where those that begin with it end, and an exact pattern for
+        one target; behind them the answer is again that of the shorter prefix around them.
+        """
+        around = [*self.classes, 0]
+        turns = list(zip(self.prefixes, self.classes, strict=True))
+        turns += [(text + _AFTER_ALL, around[above]) for text, above in zip(self.prefixes, self.over, strict=True)]
+        turns.sort()
+        places, between = [text for text, _ in turns], [0, *(number for _, number in turns)]
+        for text, ranks in self.exact.items():
+            number = between[bisect_right(places, text)]
+            turns += (text, self._improved(number, [ranks])), (text + _AT_ONCE, number)
+        turns.sort(key=itemgetter(0))
+        return [text for text, _ in turns], [0, *(number for _, number in turns)]
+
+    @cached_property
+    def _needles(self) -> list[tuple[str, Special]]:
+        return [(special.needle, special) for bucket in self.buckets for special in bucket]
 
     def _specials(self, target: str) -> list[Ranks]:
-        """The ranks of the special patterns that match a target."""
-        exact = self.exact.get(target)
-        found = [] if exact is None else [exact]
+        """The ranks of the wildcard patterns that match a target."""
+        found: list[Ranks] = []
         at = bisect_right(self.heads, target) - 1
         while at >= 0:
             if target.startswith(self.heads[at]):
@@ -169,14 +176,13 @@ class Matcher:
             at = self.over_heads[at]
         return found
 
-    def _search(self, targets: Sequence[str], found: dict[int, list[Ranks]]) -> None:
-        """Put in the ranks of the wildcard patterns that match."""
-        together = _Together(targets)
-        for bucket in self._searched:
-            for longest, special in bucket:
-                for at in together.holding(longest):
-                    if targets[at].startswith(special.head) and special.matches(targets[at]):
-                        found.setdefault(at, []).append(special.ranks)
+    def _search(self, lines: str, targets: Sequence[str], numbers: list[int]) -> None:
+        """Improve the numbers of targets that a wildcard pattern matches."""
+        broken = _BREAK + lines
+        for needle, special in self._needles:
+            for at in _holding(broken, needle):
+                if targets[at].startswith(special.head) and special.matches(targets[at]):
+                    numbers[at] = self._improved(numbers[at], [special.ranks])
 
     def _improved(self, number: int, found: Iterable[Ranks]) -> int:
         key = list(self.keys[number])
@@ -195,32 +201,14 @@ class Matcher:
         return classes
 
 
-class _Together:
-    """Texts one after the other, so that one search goes through all of them."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        # No target holds a line break.
-        self._text = "\n".join(texts)
-        self._count = len(texts)
-        self._ends: list[int] = []
-        self._lengths = texts
-
-    def holding(self, run: str) -> Iterable[int]:
-        """The texts that hold a run, by their places."""
-        text = self._text
-        if not run:
-            return range(self._count)
-        at = text.find(run)
-        if at < 0:
-            return ()
-        if not self._ends:
-            self._ends = list(accumulate(len(one) + 1 for one in self._lengths))
-        places = []
-        while at >= 0:
-            place = bisect_right(self._ends, at)
-            places.append(place)
-            at = text.find(run, self._ends[place])
-        return places
+def _holding(lines: str, needle: str) -> Iterator[int]:
+    """The places of the lines, before each of which stands a line break, that hold a text or begin with it."""
+    line, begin, at = -1, 0, lines.find(needle)
+    while at >= 0:
+        line += lines.count(_BREAK, begin, at + 1)
+        yield line
+        begin = lines.find(_BREAK, at + 1)
+        at = lines.find(needle, begin) if begin >= 0 else -1
 
 
 @lru_cache(maxsize=65_536)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from protego import Protego
 from protego._utils import _quote_path
@@ -45,7 +45,8 @@ _KEPT = r"(?:[01][0-9A-F]|2[02F]|3[CE]|5[CE]|60|7[BCDF]|[89A-F][0-9A-F])"
 _READ_DIFFERENTLY = re.compile(rf"%(?!{_KEPT}|2[45A])..?")
 # What stands in the rule of one reader alone; Protego is asked about every URL that holds it.
 _APART = re.compile(r"%2[45A]")
-_BEYOND_ASCII = re.compile(r"%[89A-F]")
+_NOT_KEPT = re.compile(f"%(?!{_KEPT})")
+_BEYOND_ASCII = re.compile(r"%[89A-F][0-9A-F](?:%[89A-F][0-9A-F])*")
 
 
 class Reader(NamedTuple):
@@ -95,9 +96,7 @@ def reads_alike(target: str, url: str) -> bool:
         return False
     if "%" not in target:
         return True
-    if _READ_DIFFERENTLY.search(target) or _APART.search(target):
-        return False
-    return not _BEYOND_ASCII.search(target) or _is_utf8(target)
+    return not _NOT_KEPT.search(target) and _is_utf8(target)
 
 
 def _edged(url: str) -> bool:
@@ -106,7 +105,7 @@ def _edged(url: str) -> bool:
 
 
 # What Protego writes as an escape where we leave it as it stands; its "=" stands for both of its spellings.
-_THEIR_ESCAPES = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "!\"#$&'()*+,:;<>?@[\\]^`{|}"})
+_ESCAPED = re.compile(r"""[!"#$&'()*+,:;<>?@[\\\]^`{|}]""")
 
 
 def their_form(target: str, url: str) -> str | None:
@@ -116,8 +115,8 @@ def their_form(target: str, url: str) -> str | None:
         target: what `match_target` gives for the URL.
         url: absolute.
     """
-    if "%25" not in target and not _edged(url) and (not _BEYOND_ASCII.search(target) or _is_utf8(target)):
-        return target.replace("%3D", "=").translate(_THEIR_ESCAPES)
+    if "%25" not in target and not _edged(url) and _is_utf8(target):
+        return _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", target.replace("%3D", "="))
     try:
         return _quote_path(url)
     except ValueError:
@@ -125,8 +124,10 @@ def their_form(target: str, url: str) -> str | None:
 
 
 def _is_utf8(target: str) -> bool:
+    """Whether the escapes of octets beyond ASCII in a target are those of characters."""
     try:
-        unquote_to_bytes(target).decode("utf-8")
+        for escapes in _BEYOND_ASCII.findall(target):
+            bytes.fromhex(escapes.replace("%", "")).decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True

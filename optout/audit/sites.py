@@ -13,8 +13,6 @@ from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from optout import engine
 from optout.audit.flat import flatten, with_keys
 from optout.audit.matcher import Matcher
@@ -28,6 +26,8 @@ from optout.urls import match_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
 
     from optout.audit.locate import Located
     from optout.audit.second import Doubts, Reader, Theirs
@@ -117,8 +117,6 @@ class Site:
         self._never, self._order, self._stepped = doubts.never, _order(compiled), True
         tables = [_patterns(order) for order in _tables(compiled)]
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
-        self.constant = matcher.constant and not doubts.patterns
-        self.delicate = bool(matcher.exact) or not doubts.never
         self.matcher: Any = matcher
         self._theirs: Any = Matcher([doubts.refusals])
         self._readers = doubts.readers
@@ -137,7 +135,6 @@ class Site:
         """Use what was compiled before; false where it does not hold together."""
         assert self._view.kernel is not None  # noqa: S101 - a shelf holds the form of the compiled tier
         self._own, self._never, self._order = record.own, record.never, record.order
-        self.constant = self.delicate = False
         self._stepped = None
         self._readers = None
         try:
@@ -183,24 +180,21 @@ class Site:
             self.grown = True
         return number
 
-    @property
-    def usual(self) -> int:
-        """The number of the outcome of every target but those in `matcher.exact`, where the site is constant."""
-        return self.outcome(self.matcher.widest)
+    def judge(self, lines: str, rows: np.ndarray, located: Located) -> list[int]:
+        """The numbers of the outcomes of rows that all belong here and are not odd.
 
-    def judge(self, targets: Sequence[str], rows: np.ndarray, located: Located) -> np.ndarray:
-        """The numbers of the outcomes of rows that all belong here, of which the targets are given."""
-        combinations = self.matcher.match_all(targets)
+        Args:
+            lines: their match targets, a line break between each two.
+            rows: their numbers.
+            located: where they are found.
+        """
+        combinations = self.matcher.match_lines(lines, len(rows))
         known = {combination: self.outcome(combination) for combination in set(combinations)}
         numbers = [known[combination] for combination in combinations]
-        if not self._never:
-            doubtful = self._doubtful(known)
-            asked = {at for at, one in enumerate(combinations) if one in doubtful} if doubtful else set()
-            asked.update(np.flatnonzero(located.odd[rows]).tolist())
-            permitted = [at for at in asked if self._permits(numbers[at])]
-            for at, url in zip(permitted, located.several(rows[permitted]) if permitted else (), strict=True):
-                numbers[at] = self._settled(combinations[at], numbers[at], targets[at], url)
-        return np.array(numbers, np.int32)
+        doubtful = {one for one in known if self._doubted(one) and self._permits(known[one])}
+        for at in [at for at, one in enumerate(combinations) if one in doubtful] if doubtful else ():
+            numbers[at] = self._settled(combinations[at], numbers[at], None, located.url(int(rows[at])))
+        return numbers
 
     def judge_target(self, target: str, url: str) -> int:
         """The number of the outcome of one URL."""
@@ -239,9 +233,6 @@ class Site:
 
     def _permits(self, number: int) -> bool:
         return self._view.outcomes.all[number].access is Effect.PERMIT
-
-    def _doubtful(self, combinations: Iterable[int]) -> set[int]:
-        return {combination for combination in combinations if self._doubted(combination)}
 
     def _doubted(self, combination: int) -> bool:
         """Whether a doubt matches, for which the last table stands."""

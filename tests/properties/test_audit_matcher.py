@@ -9,6 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from policies_for_tests import shipped
+from protego._utils import _quote_path
 
 from optout import engine
 from optout.acquisition.history import OriginState
@@ -16,9 +17,11 @@ from optout.audit.flat import flatten
 from optout.audit.judge import KERNEL, AsOf, Judge, Reading
 from optout.audit.matcher import Matcher
 from optout.audit.outcomes import outcome_of
+from optout.audit.second import their_form
 from optout.identity import Identity
 from optout.model import Exchange
 from optout.syntax.patterns import Pattern, PatternTable
+from optout.urls import match_target, normalise_target
 
 _PIECES = st.sampled_from(["/", "a", "b", "ab", "*", "**", "$", "%41", "%3F", "?", "é", "3F", "=", "robots.txt"])
 _PATTERNS = st.lists(_PIECES, max_size=5).map(lambda parts: "/" + "".join(parts)) | st.just("*") | st.just("/")
@@ -31,10 +34,12 @@ def test_the_matcher_answers_for_every_table_as_the_table_itself_does(tables, ta
     patterns = [[Pattern(text) for text in table] for table in tables]
     matcher = Matcher([[pattern.normal for pattern in table] for table in patterns])
     flat = KERNEL and KERNEL.Matcher(flatten(matcher))
-    for parts in targets:
-        target = "/" + "".join(parts)
+    asked = ["/" + "".join(parts) for parts in targets]
+    together = matcher.match_lines("\n".join(asked), len(asked))
+    for target, number in zip(asked, together, strict=True):
         expected = tuple(PatternTable(table).first(target) for table in patterns)
         assert matcher.keys[matcher.match(target)] == expected
+        assert matcher.keys[number] == expected
         if KERNEL is not None:
             assert flat.key(flat.match(target)) == expected
 
@@ -79,6 +84,30 @@ _URLS = st.lists(
     min_size=1,
     max_size=8,
 )
+
+
+# All that a target can hold, at both ends of the order of signs and around what stands for a rule's end.
+_SIGNS = st.text(st.sampled_from("!/ab~}$*"), max_size=4)
+
+
+@given(st.lists(_SIGNS, max_size=6), st.lists(_SIGNS, min_size=1, max_size=8))
+def test_the_first_and_the_last_signs_of_ascii_change_no_answer(rules, targets):
+    patterns = [Pattern("/" + rule) for rule in rules]
+    matcher = Matcher([[pattern.normal for pattern in patterns]])
+    asked = [normalise_target("/" + target) for target in targets]
+    expected = [PatternTable(patterns).first(target) for target in asked]
+    assert [matcher.keys[number] for number in matcher.match_lines("\n".join(asked), len(asked))] == [
+        (rank,) for rank in expected
+    ]
+    assert [matcher.keys[matcher.match(target)] for target in asked] == [(rank,) for rank in expected]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "%3D", "=", "?", "%C3%A9", "é", "%25", "!\"&'()+,:;<>@[\\]^`{|}~-._"]), max_size=6)
+)
+def test_the_form_of_the_second_reader_is_the_one_that_it_makes(parts):
+    url = "https://example.com/" + "".join(parts)
+    assert their_form(match_target(url), url) == _quote_path(url).replace("%3D", "=")
 
 
 @given(_GROUPS, _URLS, st.sampled_from(["eu-gpai", "literal", "conservative"]))

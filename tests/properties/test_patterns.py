@@ -1,5 +1,7 @@
 """What holds for every pattern, table and target."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +55,33 @@ def test_filing_changes_no_answer(patterns, target):
     for bucket in table._buckets:
         bucket._file()
     assert table.first(target) == naive(patterns, target)
+
+
+ESCAPED = st.lists(st.sampled_from([*"0123456789ABCDEFabcdef", "%", "%", "%", "g", "~", "é", " "]), max_size=12)
+
+
+def octets_by_definition(text: str) -> bytes:
+    """The octets that a text stands for, each in its normal form, found one after the other."""
+    if not text:
+        return b""
+    escape = re.match("%([0-9A-Fa-f]{2})", text)
+    octets = bytes.fromhex(escape[1]) if escape else text[0].encode()
+    unreserved = re.fullmatch(b"[A-Za-z0-9._~-]", octets)
+    reserved = not escape and re.fullmatch(b"[!-~]", octets) and octets != b"%"
+    shown = octets if unreserved or reserved else "".join(f"%{octet:02X}" for octet in octets).encode()
+    return shown + octets_by_definition(text[3 if escape else 1 :])
+
+
+@given(ESCAPED.map("".join))
+def test_the_normal_form_is_that_of_each_octet(text):
+    assert normalise_octets(text).encode() == octets_by_definition(text)
+
+
+def test_every_escape_has_its_normal_form():
+    for octet in range(256):
+        for digits in (f"{octet:02x}", f"{octet:02X}", f"{octet:02X}".swapcase()):
+            for text in (f"a%{digits}b", f"é%{digits}é"):
+                assert normalise_octets(text).encode() == octets_by_definition(text)
 
 
 @given(ANYTHING)
