@@ -392,6 +392,18 @@ class _Ready:
             self._made[wave] = True
             yield wave
 
+    def learn(self, slots: np.ndarray, found: np.ndarray) -> bool:
+        """Find out what combinations that have come up come to, each once however many rows have it; tell of news.
+
+        Args:
+            slots: the states of rows.
+            found: what the compiled tier says of them, -2 - combination where it knows no more than that.
+        """
+        combined = found < NO_STATE
+        pairs = np.unique((slots[combined].astype(np.int64) << 32) - 2 - found[combined])
+        news = [self.site(pair >> 32).learn(pair & 0xFFFFFFFF) for pair in pairs.tolist()]
+        return any(news)
+
     def site(self, number: int) -> Site:
         """The site of a state that is made."""
         site = self.sites[number]
@@ -401,8 +413,15 @@ class _Ready:
 
 def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Located, out: np.ndarray) -> None:
     """Put in what rows come to; what the compiled tier leaves open is settled one by one."""
-    kernel.match(ready.matchers, slots, located.starts, *buffers(located.urls), out)
-    for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
+    columns = (located.starts, *buffers(located.urls), out)
+    kernel.match(ready.matchers, slots, *columns)
+    left = np.flatnonzero((out < 0) & (slots != NO_STATE))
+    if ready.learn(slots[left], out[left]):
+        again = np.full(len(slots), NO_STATE, np.int32)
+        again[left] = slots[left]
+        kernel.match(ready.matchers, again, *columns)
+        left = left[out[left] < 0]
+    for row in left.tolist():
         site, number, url = ready.site(slots[row]), int(out[row]), located.url(row)
         out[row] = site.judge_target(match_target(url), url) if number == NO_STATE else site.settle(-2 - number, url)
 

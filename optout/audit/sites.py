@@ -202,6 +202,15 @@ class Site:
                 numbers[at] = self._settled(combinations[at], numbers[at], targets[at], url)
         return np.array(numbers, np.int32)
 
+    def learn(self, combination: int) -> bool:
+        """Find out what a combination comes to, for the compiled tier too; False where that is known or cannot be."""
+        if combination in self._numbers or not self._in_step():
+            return False
+        self.outcome(combination)
+        if self._view.kernel is not None:
+            self._teach(combination)
+        return True
+
     def judge_target(self, target: str, url: str) -> int:
         """The number of the outcome of one URL."""
         return self._learnt(self.matcher.match(target), target, url)
@@ -212,11 +221,9 @@ class Site:
 
     def _learnt(self, combination: int, target: str | None, url: str) -> int:
         """The number of the outcome of a combination, which the compiled tier learns, with the second reader's view."""
-        if combination not in self._numbers and not self._in_step():
+        if combination not in self._numbers and not self.learn(combination):
             return self._view.number(self.compiled().decide(url))
-        number = self.outcome(combination)
-        if self._view.kernel is not None:
-            self._teach(combination)
+        number = self._numbers[combination]
         if self._never or not self._permits(number):
             return number
         return self._settled(combination, number, target, url)
