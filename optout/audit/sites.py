@@ -84,13 +84,17 @@ class Contents:
 
     def get(self, key: str, load: Load) -> Content:
         """A content, loaded where it is not among the last."""
-        content = self._kept.get(key)
-        if content is None:
-            content = self._kept[key] = Content(load())
+        if key not in self._kept:
+            self.offer(key, load())
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def offer(self, key: str, exchanges: Sequence[Exchange]) -> None:
+        """Take in a content that was loaded for another reason."""
+        if key not in self._kept:
+            self._kept[key] = Content(exchanges)
             if len(self._kept) > READ_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return content
 
 
 class Site:
