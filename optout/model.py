@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,8 +111,7 @@ TOO_MANY_REDIRECTS = "too-many-redirects"
 """The `Exchange.error` of a redirect chain that was cut; RFC 9309 section 2.3.1.2 lets it count as unavailable."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Where something stands: a resource, and a line, byte offset or field inside it."""
 
     resource: str
@@ -127,8 +126,7 @@ class Place:
         return f"{self.resource}{at}{f' ({self.field})' if self.field else ''}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """A stranger's mistake: a code that its protocol documents, and the place."""
 
     code: str
@@ -185,8 +183,7 @@ class Exchange:
         return sha256(self.body).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What a carrier says: to whom, about which paths, for which purposes.
 
     Attributes:
@@ -269,8 +266,7 @@ SILENCE = Reading()
 """A reading that found nothing at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One statement applied to one URL and one product token, for one purpose."""
 
     protocol: str
@@ -304,8 +300,7 @@ class Digests:
     exchanges: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What we may do with a URL for one purpose, and why."""
 
     purpose: Purpose

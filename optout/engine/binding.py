@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from optout.engine.reading import is_document
 from optout.model import EVERYONE, Purpose, Scope, State, Statement, Strength
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _STRONGEST_FIRST = {strength: rank for rank, strength in enumerate(Strength)}
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A statement that addresses us, with the protocol it belongs to and whom else it addresses."""
 
     protocol: Protocol
@@ -88,7 +86,7 @@ def _resolve(statement: Statement, item: Read, known: Documents, policy: Policy)
     for inner in reading.statements:
         if inner.host in hosts and (inner.leniency is None or inner.leniency in policy.honour):
             states = inner.states if statement.leniency is None else _restrictions(inner)
-            yield replace(inner, states=states, agents=statement.agents, layer=statement.layer)
+            yield inner._replace(states=states, agents=statement.agents, layer=statement.layer)
 
 
 def _restrictions(statement: Statement) -> tuple[tuple[Purpose, State], ...]:
@@ -100,4 +98,4 @@ def _for_agent(statement: Statement, agent: Agent | None) -> Statement:
     if agent is None or not agent.never_fetches or not statement.refuses_access:
         return statement
     kept = tuple((purpose, state) for purpose, state in statement.states if purpose in agent.purposes)
-    return replace(statement, states=kept, refuses_access=False)
+    return statement._replace(states=kept, refuses_access=False)

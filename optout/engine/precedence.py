@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import Leniency, Purpose, State
 from optout.protocol import Precedence
@@ -37,8 +37,7 @@ class Ranked:
         return -1
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
+class Winner(NamedTuple):
     """A statement that counts for a URL, for these purposes."""
 
     bound: Bound
