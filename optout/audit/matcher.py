@@ -9,7 +9,7 @@ meaning is that of `optout.syntax.patterns.PatternTable`; a property test holds 
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,9 +77,14 @@ class Matcher:
         specials: dict[tuple[str, tuple[str, ...], str | None], dict[int, int]] = {}
         for table, normals in enumerate(tables):
             for rank, normal in enumerate(normals):
-                head, runs, tail = cut(normal)
-                found = specials.setdefault((head, runs, tail), {}) if runs or tail is not None else None
-                (prefixes.setdefault(head, {}) if found is None else found).setdefault(table, rank)
+                if "*" in normal or normal[-1:] == "$":
+                    head, runs, tail = cut(normal)
+                    if runs or tail is not None:
+                        specials.setdefault((head, runs, tail), {}).setdefault(table, rank)
+                        continue
+                else:
+                    head = normal
+                prefixes.setdefault(head, {}).setdefault(table, rank)
         self._numbers: dict[Key, int] = {}
         self.keys: list[Key] = []
         self.number((NO_MATCH,) * len(tables))
@@ -95,7 +100,11 @@ class Matcher:
                 self.exact[head] = special.ranks
         self.heads, self.over_heads = chains(buckets)
         self.buckets = [buckets[head] for head in self.heads]
-        self._searched = [[(special.longest, special) for special in bucket] for bucket in self.buckets]
+
+    @cached_property
+    def _searched(self) -> list[list[tuple[str, Special]]]:
+        """The special patterns, each with what to look for first; the compiled tier has its own."""
+        return [[(special.longest, special) for special in bucket] for bucket in self.buckets]
 
     @property
     def constant(self) -> bool:
@@ -178,7 +187,7 @@ class Matcher:
                     if targets[at].startswith(special.head) and special.matches(targets[at]):
                         found.setdefault(at, []).append(special.ranks)
 
-    def _improved(self, number: int, found: Iterable[Ranks]) -> int:
+    def _improved(self, number: int, found: Iterable[Iterable[tuple[int, int]]]) -> int:
         key = list(self.keys[number])
         for ranks in found:
             for table, rank in ranks:
@@ -191,7 +200,7 @@ class Matcher:
         classes: list[int] = []
         for entry, above in zip(self.prefixes, self.over, strict=True):
             base = classes[above] if above >= 0 else 0
-            classes.append(self._improved(base, [tuple(prefixes[entry].items())]))
+            classes.append(self._improved(base, (prefixes[entry].items(),)))
         return classes
 
 

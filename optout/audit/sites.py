@@ -118,7 +118,8 @@ class Site:
         compiled = self.compiled()
         self._own = len(compiled.ranked)
         doubts = self._doubts(compiled)
-        self._never, self._order, self._stepped = doubts.never, _order(compiled), True
+        self._never, self._stepped = doubts.never, True
+        self._order = "" if self._view.shelf is None else _order(compiled)
         tables = [_patterns(order) for order in _tables(compiled)]
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
         self.constant = matcher.constant and not doubts.patterns

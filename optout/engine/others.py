@@ -60,8 +60,12 @@ def _sharing(
     """
     tokens = (reading.addressed & known.keys()) - {own_token}
     numbers: dict[str, list[int]] = {token: [] for token in sorted(tokens)}
+    agents: object = None
+    named: frozenset[str] = frozenset()
     for number, statement in enumerate(reading.statements):
-        for token in tokens.intersection(statement.agents):
+        if statement.agents is not agents:
+            agents, named = statement.agents, tokens.intersection(statement.agents)
+        for token in named:
             numbers[token].append(number)
     sharing: dict[tuple[int, ...], list[Agent]] = {}
     for token, found in numbers.items():

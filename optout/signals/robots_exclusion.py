@@ -18,7 +18,7 @@ behind the first of a list under `agent-lists` (RFC 9309 erratum 8895, reported 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from protego import Protego
@@ -285,15 +285,18 @@ class _SecondReading:
     def __init__(self, parsed: Protego, token: str) -> None:
         self._parsed = parsed
         self._token = token
+
+    @cached_property
+    def _beginnings_and_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What one of which a path must begin with, or hold; found at the first question."""
         beginnings, runs = [], []
-        for pattern in _disallowed(parsed, token):
+        for pattern in _disallowed(self._parsed, self._token):
             first, *others = pattern.removesuffix("$").split("*")
             if len(first) > 1 or not any(others):
                 beginnings.append(first)
             else:
                 runs.append(max(others, key=len))
-        self._beginnings = tuple(dict.fromkeys(beginnings))
-        self._runs = tuple(dict.fromkeys(runs))
+        return tuple(dict.fromkeys(beginnings)), tuple(dict.fromkeys(runs))
 
     def forbids(self, url: str) -> bool:
         """Whether Protego forbids a URL."""
@@ -306,9 +309,10 @@ class _SecondReading:
             return False
 
     def _may_forbid(self, path: str) -> bool:
-        if path.startswith(self._beginnings):
+        beginnings, runs = self._beginnings_and_runs
+        if path.startswith(beginnings):
             return True
-        for run in self._runs:  # noqa: SIM110 - a generator would cost more than the search
+        for run in runs:  # noqa: SIM110 - a generator would cost more than the search
             if run in path:
                 return True
         return False
