@@ -26,6 +26,8 @@ ASSET = "asset"
 EVERYONE = "*"
 """The product token that addresses every crawler (RFC 9309 section 2.2.1)."""
 
+_NO_BYTES = sha256(b"").hexdigest()
+
 
 class Purpose(StrEnum):
     """What a copy would be used for (CDSM Art. 2(2) and 4; AIPREF vocabulary; Content Signals)."""
@@ -184,7 +186,7 @@ class Exchange:
     @property
     def digest(self) -> str:
         """The SHA-256 of the body in hexadecimal, by which the archive and the log name these bytes."""
-        return sha256(self.body).hexdigest()
+        return sha256(self.body).hexdigest() if self.body else _NO_BYTES
 
 
 class Statement(NamedTuple):

@@ -169,40 +169,51 @@ class Judge:
         located = self._locator.locate(urls)
         pages = self._listed.add(located, pages or {})
         near = [reading.policy.nearest_capture_days for reading in self.readings]
-        self._meet(located, dates, near)
+        met = self._meet(located, dates, near)
         choices = {days: self._choose(located.codes, dates, days * _DAY) for days in set(near)}
         chosen = choices[near[0]]
         numbers = tuple(
-            self._reading(reading, view, choices[days], located, pages)
+            self._reading(reading, view, choices[days], located, pages, met.get(view))
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
         when = self._states.when(chosen)
         newest = self._newest(chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
 
-    def _meet(self, located: Located, dates: np.ndarray | None, near: Sequence[int]) -> None:
+    def _meet(self, located: Located, dates: np.ndarray | None, near: Sequence[int]) -> dict[View, np.ndarray]:
         """Read the states of origins that are new and judge by them, a few at a time.
 
         What was read to date a state is at hand then to compile it, and all policies share what protocols read in it.
+
+        Returns:
+            for each view what rows come to, `NO_STATE` where their origins are not new; nothing where none is.
         """
         states = self._states
+        new = len(located.origins) > len(states)
+        met = {view: np.full(len(located.codes), NO_STATE, np.int32) for view in self._views} if new else {}
         for first in range(len(states), len(located.origins), WAVE):
             known = len(states.all)
             states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
             rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
             own = None if dates is None else dates[rows]
             choices = [self._choose(located.codes[rows], own, days * _DAY) for days in near]
-            self._learn(known, located, rows, list(zip(self._views, choices, strict=True)))
+            self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
+        return met
 
     def _learn(
-        self, known: int, located: Located, rows: np.ndarray, choices: Sequence[tuple[View, np.ndarray]]
+        self,
+        known: int,
+        located: Located,
+        rows: np.ndarray,
+        choices: Sequence[tuple[View, np.ndarray]],
+        met: Mapping[View, np.ndarray],
     ) -> None:
         """Judge rows by the states that are new."""
         for first in range(known, len(self._states.all), WAVE):
             with _no_search_for_cycles():
                 for view, chosen in choices:
                     mine = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
-                    self._under(view, chosen[mine], located, rows[mine])
+                    met[view][rows[mine]] = self._under(view, chosen[mine], located, rows[mine])
 
     def shelve(self) -> None:
         """Let other processes have what was compiled here, and have what they compiled."""
@@ -262,10 +273,14 @@ class Judge:
         chosen: np.ndarray,
         located: Located,
         pages: Mapping[int, Sequence[Exchange]],
+        met: np.ndarray | None,
     ) -> np.ndarray:
-        """What every row comes to in one way of judging."""
+        """What every row comes to in one way of judging, of which some may be known already."""
         numbers = self._unknown(reading.policy, located)
         rows = np.flatnonzero(chosen != NO_STATE)
+        if met is not None:
+            numbers[rows] = met[rows]
+            rows = rows[met[rows] == NO_STATE]
         numbers[rows] = self._under(view, chosen[rows], located, rows)
         for row, page in pages.items():
             numbers[row] = self._page(view, int(chosen[row]), located.url(row), page, int(numbers[row]))

@@ -105,7 +105,8 @@ def _ranked(bounds: list[Bound]) -> Iterable[Ranked]:
 
 def most_octets(bound: Bound) -> tuple[int, int]:
     """RFC 9309 section 2.2.2: most octets first; allow wins an equivalent tie."""
-    return -_octets(bound.statement), len(bound.statement.states)
+    statement = bound.statement
+    return -_octets(statement), len(statement.states)
 
 
 def _stating(bounds: Iterable[Bound], purpose: Purpose) -> list[Bound]:

@@ -160,7 +160,7 @@ def _only_restricting(statements: Iterable[Statement]) -> Iterator[Statement]:
 def _rules(exchange: Exchange, fields: Iterable[Field]) -> tuple[list[Found], frozenset[str]]:
     body = exchange.body[:MAX_BYTES]
     file = robots_txt.parse(body, len(body))
-    everybody = frozenset(token for group in file.groups for token in _tokens(group)) | {EVERYONE}
+    everybody = file.addressed | {EVERYONE}
     rules = [item for group in file.groups for item in _group(exchange.role, group)]
     found: list[Found] = list(rules)
     if rules and exchange.role != RULES_FILE:
@@ -169,16 +169,11 @@ def _rules(exchange: Exchange, fields: Iterable[Field]) -> tuple[list[Found], fr
     groups = _groups_by_line(file, robots_blocks.set_apart(file, body))
     for field in fields:
         found += _dialect(exchange.role, field, groups.get(field.line.number, everybody))
-    return found, everybody - {EVERYONE}
-
-
-def _tokens(group: Group) -> frozenset[str]:
-    return frozenset(token for agent in group.agents for token in agent.tokens)
+    return found, file.addressed
 
 
 def _group(role: str, group: Group) -> Iterator[Statement]:
-    named = _tokens(group)
-    listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+    named, listed = group.tokens, group.listed
     for record in group.rules:
         if record.value.startswith(("/", "*")):
             if named:
@@ -218,7 +213,7 @@ def _without_agent(role: str, file: RobotsFile, everybody: frozenset[str]) -> It
 
 def _groups_by_line(file: RobotsFile, apart: frozenset[int]) -> dict[int, frozenset[str]]:
     """Whom a line addresses that stands in a group and is not set apart from it."""
-    tokens = [_tokens(group) for group in file.groups]
+    tokens = [group.tokens for group in file.groups]
     return {
         record.line: tokens[record.group]
         for record in file.records

@@ -32,7 +32,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import (
-    EVERYONE,
     RESOURCE,
     SILENCE,
     Availability,
@@ -177,11 +176,10 @@ def _robots(exchange: Exchange) -> Reading:
     file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
     found = [item for group in file.groups for item in _grouped(group)] + list(_outside(file))
     problems = [item for item in found if isinstance(item, Problem)]
-    tokens = (token for group in file.groups for agent in group.agents for token in agent.tokens)
     return Reading(
         tuple(item for item in found if isinstance(item, Statement)),
         tuple(problems[:MAX_PROBLEMS]),
-        addressed=frozenset(tokens) - {EVERYONE},
+        addressed=file.addressed,
     )
 
 
@@ -190,8 +188,7 @@ def _grouped(group: Group) -> Iterator[Statement | Problem]:
     lines = [record for record in group.others if record.field in (FIELD, FIELD_MEANT)]
     if not lines:
         return
-    named = frozenset(token for agent in group.agents for token in agent.tokens)
-    listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+    named, listed = group.tokens, group.listed
     for record in lines:
         signals = parse_signals(record.value)
         yield from (Problem(code, _place(record)) for code in signals.problems)

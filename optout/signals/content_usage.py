@@ -152,16 +152,14 @@ def _robots(exchange: Exchange) -> Reading:
     found = [*_grouped(file), *_outside(file)]
     statements = tuple(item for item in found if isinstance(item, Statement))
     problems = [item for item in found if isinstance(item, Problem)]
-    tokens = (token for group in file.groups for agent in group.agents for token in agent.tokens)
-    return Reading(statements, tuple(problems[:MAX_PROBLEMS]), addressed=frozenset(tokens) - {EVERYONE})
+    return Reading(statements, tuple(problems[:MAX_PROBLEMS]), addressed=file.addressed)
 
 
 def _grouped(file: RobotsFile) -> Iterator[Statement | Problem]:
     for group in file.groups:
         rules = [record for record in group.others if record.field == FIELD]
         if rules:
-            named = frozenset(token for agent in group.agents for token in agent.tokens)
-            listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+            named, listed = group.tokens, group.listed
             for record in rules:
                 yield from _rule(record, named, listed)
 

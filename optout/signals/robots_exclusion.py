@@ -120,13 +120,12 @@ _ORPHAN = _Kind("robots.rule-before-agent", advisory=True)
 def _rules(exchange: Exchange) -> Reading:
     """Read the rules of a robots.txt that arrived."""
     file = _cut(exchange)
-    addressed = frozenset(token for group in file.groups for token in _tokens(group)) - {EVERYONE}
-    everyone = addressed | {EVERYONE}
+    everyone = file.addressed | {EVERYONE}
     statements = [*_group_rules(file, exchange.url), *_orphans(file)]
     if file.truncated:
         statements.append(_beyond(everyone))
     problems = tuple(Problem(f"robots.{fault.code}", Place(ROLE, fault.line, fault.offset)) for fault in file.faults)
-    return Reading((*statements, *_file_itself(statements, everyone)), problems, addressed=addressed)
+    return Reading((*statements, *_file_itself(statements, everyone)), problems, addressed=file.addressed)
 
 
 def _cut(exchange: Exchange) -> RobotsFile:
@@ -135,16 +134,10 @@ def _cut(exchange: Exchange) -> RobotsFile:
     return robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
 
 
-def _tokens(group: Group) -> frozenset[str]:
-    """Whom a group addresses by the letter."""
-    return frozenset(token for agent in group.agents for token in agent.tokens)
-
-
 def _group_rules(file: RobotsFile, url: str) -> Iterator[Statement]:
     """What all groups say: by the letter, in each wider reading, and as evidence."""
     for group in file.groups:
-        named = _tokens(group)
-        listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+        named, listed = group.tokens, group.listed
         rules = _with_path(group.rules)
         yield from _stated(rules, named, _RULE)
         yield from _stated(rules, listed, _LISTED)

@@ -171,7 +171,7 @@ def _robots(exchange: Exchange) -> Reading:
             item._replace(agents=agents) if isinstance(item, Statement) else item
             for item in _robots_license(record, exchange.url)
         ]
-    return _collected(found, addressed=_tokens(agent for group in file.groups for agent in group.agents) - {EVERYONE})
+    return _collected(found, addressed=file.addressed)
 
 
 def _tokens(agents: Iterable[AgentLine]) -> frozenset[str]:
@@ -186,7 +186,7 @@ def _addressed(file: RobotsFile, apart: frozenset[int]) -> list[tuple[Record, fr
     even where it has a group, which would free it of the rules for everybody.
     """
     inside = {line: agents for group in file.groups for line, agents in _served(group, apart)}
-    everybody = _tokens(agent for group in file.groups for agent in group.agents) | {EVERYONE}
+    everybody = file.addressed | {EVERYONE}
     rest = everybody.difference(*set(inside.values()))
     return [(record, inside.get(record.line, rest)) for record in file.records if record.field == "license"]
 
