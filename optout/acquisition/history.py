@@ -242,16 +242,16 @@ class Store:
         current = _current(rows)
         exchanges = self._exchanges(origin, current)
         following = next(_visits(later), ())
-        key = _content_key(origin, current)
         anonymous = [_anonymous(row, exchange.body) for row, exchange in zip(current, exchanges, strict=True)]
-        shared = key if anonymous == current else _content_key(origin, anonymous)
+        key = _content_key(origin, anonymous)
         damaged = [exchange.role for exchange in exchanges if exchange.error == DAMAGED]
         return OriginState(
             exchanges=exchanges,
-            captured_at=moment_of(max(row.at for row in current)),
+            captured_at=moment_of(max([row.at for row in current])),
             next_at=moment_of(later[0].at) if later else None,
-            unchanged=bool(following) and key == _content_key(origin, _current([*rows, *following])),
-            content_key=f"{shared}-{'-'.join(damaged)}" if damaged else shared,
+            unchanged=bool(following)
+            and _content_key(origin, current) == _content_key(origin, _current([*rows, *following])),
+            content_key=f"{key}-{'-'.join(damaged)}" if damaged else key,
         )
 
     def _exchanges(self, origin: str, rows: Sequence[Row]) -> tuple[Exchange, ...]:

@@ -447,6 +447,8 @@ def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Locate
     columns = (located.starts, *buffers(located.urls), out)
     kernel.match(ready.matchers, slots, *columns)
     left = np.flatnonzero((out < 0) & (slots != NO_STATE))
+    if not left.size:
+        return
     if ready.learn(slots[left], out[left]):
         again = np.full(len(slots), NO_STATE, np.int32)
         again[left] = slots[left]

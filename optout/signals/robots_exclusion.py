@@ -155,15 +155,15 @@ def _stated(records: Iterable[Record], agents: Agents, kind: _Kind) -> Iterator[
 
 
 def _statement(record: Record, agents: Agents, kind: _Kind) -> Statement:
-    word = "Allow" if record.allow else "Disallow"
+    allow = record.allow
     return Statement(
-        f"{kind.prefix}.{word.lower()}",
-        Place(ROLE, record.line, record.offset, word),
+        f"{kind.prefix}.{record.field}",
+        Place(ROLE, record.line, record.offset, "Allow" if allow else "Disallow"),
         record.raw.strip(),
-        () if record.allow else RESERVE_ALL,
+        () if allow else RESERVE_ALL,
         agents,
         record.value,
-        refuses_access=not record.allow,
+        refuses_access=not allow,
         leniency=kind.leniency,
         advisory=kind.advisory,
     )
