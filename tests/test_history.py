@@ -229,6 +229,40 @@ def test_a_file_that_may_name_a_site_is_not_shared(store, body):
     assert key(store, robots(body)) != key(store, robots(body, origin="https://other.example"))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "User-agent: *\nDisallow: /a\n\nSitemap: {}/sitemap.xml\nsitemap : {}/news.xml?a=b \r\n",
+        "# See https://example.org/robots.html\nSitemap:{}\nUser-agent: *\nDisallow: /a\nSITEMAP: {}",
+    ],
+)
+def test_sites_that_only_sitemaps_and_comments_name_share_a_key(store, body):
+    other = "https://www.other.example"
+    files = [robots(body.replace("{}", origin).encode(), origin=origin) for origin in (ORIGIN, other)]
+    assert key(store, files[0]) == key(store, files[1])
+    assert key(store, files[0]) != key(store, robots(files[1].body + b"\nDisallow: /b", origin=other))
+    assert store.state(other, None).exchanges[0].body.endswith(b"Disallow: /b")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Sitemap: {}/\vDisallow: /",
+        "Sitemap: {}/\u2028Disallow: /",
+        "Sitemap: {} # here",
+        "User-agent: *\nDisallow: {}/a\nSitemap: {}",
+        "User-agent: *\nDisallow /a # see: {}\nSitemap: {}",
+        "<!-- \nSitemap: {}\n--> <html>",
+        "License: {}/l.xml\nSitemap: {}",
+        "#" * 512_000 + "\nSitemap: {}",
+    ],
+)
+def test_a_sitemap_in_which_anything_else_may_stand_is_not_shared(store, body):
+    other = "https://www.other.example"
+    files = [robots(body.replace("{}", origin).encode(), origin=origin) for origin in (ORIGIN, other)]
+    assert key(store, files[0]) != key(store, files[1])
+
+
 def test_a_date_or_tag_of_the_file_does_not_change_the_key(store):
     dated = robots(headers=(*TYPE, ("ETag", '"1"'), ("Last-Modified", "yesterday")), origin="https://other.example")
     assert key(store, robots()) == key(store, dated)

@@ -158,6 +158,12 @@ def headers_of(text: str) -> Headers:
     return tuple((name, value) for name, value in json.loads(text))
 
 
+@lru_cache(maxsize=16_384)
+def meaningful(text: str) -> Headers:
+    """Those header fields of a row that can make a difference to a reading."""
+    return tuple((name, value) for name, value in headers_of(text) if name.lower() in MEANINGFUL_FIELDS)
+
+
 def redirects_of(row: Row) -> tuple[str, ...]:
     """Every URL that was redirected to."""
     return tuple(json.loads(row.redirects)) if row.redirects else ()
@@ -174,6 +180,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=64)
 def moment_of(count: int) -> datetime:
     """A time in UTC from a row."""
     return _EPOCH + count * _MICROSECOND

@@ -7,7 +7,6 @@ for what is left out.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -17,7 +16,6 @@ from optout.acquisition import redirects
 from optout.acquisition.captures import (
     DAMAGED,
     KEPT_FIELDS,
-    MEANINGFUL_FIELDS,
     REDIRECT_NOT_FOLLOWED,
     Entry,
     Row,
@@ -25,8 +23,10 @@ from optout.acquisition.captures import (
     entry_of,
     exchange_of,
     headers_of,
+    meaningful,
     microseconds,
     moment_of,
+    names_sites,
     redirects_of,
     url_of,
 )
@@ -34,6 +34,8 @@ from optout.acquisition.recent import Recent
 from optout.acquisition.store_file import FileBackend
 from optout.engine import ROBOTS_ROLE
 from optout.model import Exchange
+from optout.syntax.robots_blocks import without_comments, without_sitemaps
+from optout.syntax.robots_txt import DEFAULT_LIMIT
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
@@ -240,13 +242,15 @@ class Store:
         current = _current(rows)
         exchanges = self._exchanges(origin, current)
         following = next(_visits(later), ())
-        key = _content_key(origin, current)
+        anonymous = [_anonymous(row, exchange.body) for row, exchange in zip(current, exchanges, strict=True)]
+        key = _content_key(origin, anonymous)
         damaged = [exchange.role for exchange in exchanges if exchange.error == DAMAGED]
         return OriginState(
             exchanges=exchanges,
-            captured_at=moment_of(max(row.at for row in current)),
+            captured_at=moment_of(max([row.at for row in current])),
             next_at=moment_of(later[0].at) if later else None,
-            unchanged=bool(following) and key == _content_key(origin, _current([*rows, *following])),
+            unchanged=bool(following)
+            and _content_key(origin, current) == _content_key(origin, _current([*rows, *following])),
             content_key=f"{key}-{'-'.join(damaged)}" if damaged else key,
         )
 
@@ -305,16 +309,29 @@ def _content_key(origin: str, rows: Sequence[Row]) -> str:
     files = [
         (
             row.role,
-            (row.url, redirects_of(row)) if bound else "",
+            (row.url, row.redirects) if bound else "",
             row.status,
             row.error,
-            _NOTHING if row.digest is None else row.digest.hex(),
-            [(name, value) for name, value in headers_of(row.headers) if name.lower() in MEANINGFUL_FIELDS],
+            row.digest,
+            meaningful(row.headers),
             row.truncated,
         )
         for row in rows
     ]
-    return sha256(json.dumps([origin if bound else "", files]).encode()).hexdigest()
+    return sha256(repr((origin if bound else "", files)).encode()).hexdigest()
+
+
+def _anonymous(row: Row, body: bytes) -> Row:
+    """What a row comes to where nothing but sitemaps and comments of its robots.txt name sites, which mean nothing.
+
+    A file that a limit may cut or that may be taken for a page counts as it stands, because its bytes are counted then.
+    """
+    if row.role != ROBOTS_ROLE or not row.names_sites or row.truncated or len(body) > DEFAULT_LIMIT:
+        return row
+    rest = without_sitemaps(body)
+    if b"<" in rest or (names_sites(rest) and names_sites(without_comments(rest))):
+        return row
+    return row._replace(digest=sha256(rest).digest(), names_sites=False)
 
 
 def _current(rows: Iterable[Row]) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Self
 
 import zstandard
@@ -267,9 +267,19 @@ def _row(values: Sequence[Any]) -> Row:
     return Row(role, url, at, status, error, digest, bool(sites), headers, redirects, bool(truncated))
 
 
+class _OfThread(local):
+    """What each thread has of its own: to make a decompressor costs more than what it does to a usual file."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_of_thread = _OfThread()
+
+
 def _expanded(data: bytes) -> bytes:
     """A body from the file; whatever is no body of ours is given as it stands, and its digest will tell."""
     try:
-        return zstandard.decompress(data, _LARGEST_BODY)
+        return _of_thread.decompressor.decompress(data, _LARGEST_BODY)
     except zstandard.ZstdError:
         return data

@@ -25,11 +25,9 @@ class _Pool:
 
     def add(self, texts: Sequence[str]) -> list[int]:
         """Take in strings that follow each other, and give where each begins and the last ends."""
-        places = [len(self.data)]
-        for text in texts:
-            self.data += text.encode("ascii")
-            places.append(len(self.data))
-        return places
+        begin = len(self.data)
+        self.data += "".join(texts).encode("ascii")
+        return list(accumulate(map(len, texts), initial=begin))
 
 
 def flatten(matcher: Matcher) -> bytes:

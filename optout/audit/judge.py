@@ -143,12 +143,12 @@ class Judge:
         self._store, self._as_of = store, as_of
         self._views: list[View] = []
         by_digest: dict[tuple[str, str], View] = {}
-        contents = Contents()
+        self._contents = Contents()
         for reading in readings:
             key = (reading.policy.digest, reading.policy.registry_digest)
             if key not in by_digest:
                 shelf = None if shelves is None else Shelf(shelves, reading.policy, identity)
-                by_digest[key] = View(reading.policy, identity, self.outcomes, kernel, shelf, contents)
+                by_digest[key] = View(reading.policy, identity, self.outcomes, kernel, shelf, self._contents)
             self._views.append(by_digest[key])
         self._begin()
 
@@ -168,27 +168,52 @@ class Judge:
         self._forget()
         located = self._locator.locate(urls)
         pages = self._listed.add(located, pages or {})
-        states, known = self._states, len(self._states.all)
-        states.extend([self._read(origin) for origin in located.origins[len(states) :]])
         near = [reading.policy.nearest_capture_days for reading in self.readings]
-        choices = {days: self._choose(located, dates, days * _DAY) for days in set(near)}
+        met = self._meet(located, dates, near)
+        choices = {days: self._choose(located.codes, dates, days * _DAY) for days in set(near)}
         chosen = choices[near[0]]
-        self._learn(known, located, [(view, choices[days]) for view, days in zip(self._views, near, strict=True)])
         numbers = tuple(
-            self._reading(reading, view, choices[days], located, pages)
+            self._reading(reading, view, choices[days], located, pages, met.get(view))
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
-        when = states.when(chosen)
+        when = self._states.when(chosen)
         newest = self._newest(chosen, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
 
-    def _learn(self, known: int, located: Located, choices: Sequence[tuple[View, np.ndarray]]) -> None:
-        """Judge by the states that are new a few at a time, so that all policies share what was read in these."""
+    def _meet(self, located: Located, dates: np.ndarray | None, near: Sequence[int]) -> dict[View, np.ndarray]:
+        """Read the states of origins that are new and judge by them, a few at a time.
+
+        What was read to date a state is at hand then to compile it, and all policies share what protocols read in it.
+
+        Returns:
+            for each view what rows come to, `NO_STATE` where their origins are not new; nothing where none is.
+        """
+        states = self._states
+        new = len(located.origins) > len(states)
+        met = {view: np.full(len(located.codes), NO_STATE, np.int32) for view in self._views} if new else {}
+        for first in range(len(states), len(located.origins), WAVE):
+            known = len(states.all)
+            states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
+            rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
+            own = None if dates is None else dates[rows]
+            choices = [self._choose(located.codes[rows], own, days * _DAY) for days in near]
+            self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
+        return met
+
+    def _learn(
+        self,
+        known: int,
+        located: Located,
+        rows: np.ndarray,
+        choices: Sequence[tuple[View, np.ndarray]],
+        met: Mapping[View, np.ndarray],
+    ) -> None:
+        """Judge rows by the states that are new."""
         for first in range(known, len(self._states.all), WAVE):
             with _no_search_for_cycles():
                 for view, chosen in choices:
-                    rows = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
-                    self._under(view, chosen[rows], located, rows)
+                    mine = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
+                    met[view][rows[mine]] = self._under(view, chosen[mine], located, rows[mine])
 
     def shelve(self) -> None:
         """Let other processes have what was compiled here, and have what they compiled."""
@@ -213,6 +238,8 @@ class Judge:
             found: tuple[OriginState, ...] = () if state is None else (state,)
         else:
             found = self._store.states(origin)
+        for state in found:
+            self._contents.offer(state.content_key, state.exchanges)
         return tuple(
             Dated(int(state.captured_at.timestamp()), state.content_key, partial(self._load, origin, number))
             for number, state in enumerate(found)
@@ -224,15 +251,15 @@ class Judge:
             return () if state is None else state.exchanges
         return self._store.states(origin)[number].exchanges
 
-    def _choose(self, located: Located, dates: np.ndarray | None, most: int) -> np.ndarray:
+    def _choose(self, codes: np.ndarray, dates: np.ndarray | None, most: int) -> np.ndarray:
         """For each row the number of the state that counts, at most so many seconds from its date, or `NO_STATE`."""
         if self._as_of.when is When.NOW:
-            return self._states.last(located.codes)
+            return self._states.last(codes)
         if self._as_of.moment is not None:
-            asked = np.full(len(located.codes), int(self._as_of.moment.timestamp()), np.int64)
+            asked = np.full(len(codes), int(self._as_of.moment.timestamp()), np.int64)
         else:
-            asked = np.full(len(located.codes), NO_DATE, np.int64) if dates is None else dates
-        return self._states.nearest(located.codes, asked, most)
+            asked = np.full(len(codes), NO_DATE, np.int64) if dates is None else dates
+        return self._states.nearest(codes, asked, most)
 
     def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray | None:
         if self._as_of.when is not When.CRAWL or dates is None:
@@ -246,10 +273,14 @@ class Judge:
         chosen: np.ndarray,
         located: Located,
         pages: Mapping[int, Sequence[Exchange]],
+        met: np.ndarray | None,
     ) -> np.ndarray:
-        """What every row comes to in one way of judging."""
+        """What every row comes to in one way of judging, of which some may be known already."""
         numbers = self._unknown(reading.policy, located)
         rows = np.flatnonzero(chosen != NO_STATE)
+        if met is not None:
+            numbers[rows] = met[rows]
+            rows = rows[met[rows] == NO_STATE]
         numbers[rows] = self._under(view, chosen[rows], located, rows)
         for row, page in pages.items():
             numbers[row] = self._page(view, int(chosen[row]), located.url(row), page, int(numbers[row]))
@@ -399,6 +430,18 @@ class _Ready:
             self._made[wave] = True
             yield wave
 
+    def learn(self, slots: np.ndarray, found: np.ndarray) -> bool:
+        """Find out what combinations that have come up come to, each once however many rows have it; tell of news.
+
+        Args:
+            slots: the states of rows.
+            found: what the compiled tier says of them, -2 - combination where it knows no more than that.
+        """
+        combined = found < NO_STATE
+        pairs = np.unique((slots[combined].astype(np.int64) << 32) - 2 - found[combined])
+        news = [self.site(pair >> 32).learn(pair & 0xFFFFFFFF) for pair in pairs.tolist()]
+        return any(news)
+
     def site(self, number: int) -> Site:
         """The site of a state that is made."""
         site = self.sites[number]
@@ -408,8 +451,17 @@ class _Ready:
 
 def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Located, out: np.ndarray) -> None:
     """Put in what rows come to; what the compiled tier leaves open is settled one by one."""
-    kernel.match(ready.matchers, slots, located.starts, *buffers(located.urls), out)
-    for row in np.flatnonzero((out < 0) & (slots != NO_STATE)).tolist():
+    columns = (located.starts, *buffers(located.urls), out)
+    kernel.match(ready.matchers, slots, *columns)
+    left = np.flatnonzero((out < 0) & (slots != NO_STATE))
+    if not left.size:
+        return
+    if ready.learn(slots[left], out[left]):
+        again = np.full(len(slots), NO_STATE, np.int32)
+        again[left] = slots[left]
+        kernel.match(ready.matchers, again, *columns)
+        left = left[out[left] < 0]
+    for row in left.tolist():
         site, number, url = ready.site(slots[row]), int(out[row]), located.url(row)
         out[row] = site.judge_target(match_target(url), url) if number == NO_STATE else site.settle(-2 - number, url)
 

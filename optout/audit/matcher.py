@@ -78,9 +78,14 @@ class Matcher:
         specials: dict[tuple[str, tuple[str, ...], str | None], dict[int, int]] = {}
         for table, normals in enumerate(tables):
             for rank, normal in enumerate(normals):
-                head, runs, tail = cut(normal)
-                found = specials.setdefault((head, runs, tail), {}) if runs or tail is not None else None
-                (prefixes.setdefault(head, {}) if found is None else found).setdefault(table, rank)
+                if "*" in normal or normal[-1:] == "$":
+                    head, runs, tail = cut(normal)
+                    if runs or tail is not None:
+                        specials.setdefault((head, runs, tail), {}).setdefault(table, rank)
+                        continue
+                else:
+                    head = normal
+                prefixes.setdefault(head, {}).setdefault(table, rank)
         self._numbers: dict[Key, int] = {}
         self.keys: list[Key] = []
         self.number((NO_MATCH,) * len(tables))
@@ -184,7 +189,7 @@ class Matcher:
                 if targets[at].startswith(special.head) and special.matches(targets[at]):
                     numbers[at] = self._improved(numbers[at], [special.ranks])
 
-    def _improved(self, number: int, found: Iterable[Ranks]) -> int:
+    def _improved(self, number: int, found: Iterable[Iterable[tuple[int, int]]]) -> int:
         key = list(self.keys[number])
         for ranks in found:
             for table, rank in ranks:
@@ -197,7 +202,7 @@ class Matcher:
         classes: list[int] = []
         for entry, above in zip(self.prefixes, self.over, strict=True):
             base = classes[above] if above >= 0 else 0
-            classes.append(self._improved(base, [tuple(prefixes[entry].items())]))
+            classes.append(self._improved(base, (prefixes[entry].items(),)))
         return classes
 
 

@@ -202,7 +202,7 @@ def _weights(patterns: Iterable[tuple[str, int]]) -> Weights:
     """The greatest weight of each pattern."""
     weights: Weights = {}
     for text, weight in patterns:
-        form = re.sub(r"\*+", "*", text)
+        form = re.sub(r"\*+", "*", text) if "**" in text else text
         weights[form] = max(weights.get(form, 0), weight)
     return weights
 
@@ -229,14 +229,20 @@ def _ours(order: Ranked) -> tuple[Weights, Sequence[tuple[str, int]]]:
     saving: list[tuple[str, int]] = []
     for bound in order.bounds:
         pattern = pattern_of(bound.statement.pattern)
-        if _READ_DIFFERENTLY.search(pattern.normal) or _APART.search(pattern.normal):
-            continue
-        form = _quoted(pattern.normal)
+        form = pattern.normal
+        if not _WRITTEN_ALIKE(form):
+            if _READ_DIFFERENTLY.search(form) or _APART.search(form):
+                continue
+            form = _quoted(form)
         if bound.statement.refuses_access:
             refusing[form] = max(refusing.get(form, 0), pattern.octets)
         elif form != f"{ROBOTS_ROLE}$":
             saving.append((form, pattern.octets))
     return refusing, saving
+
+
+# A pattern that both write in the same way.
+_WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~/=*-]*\$?").fullmatch
 
 
 @lru_cache(maxsize=65_536)

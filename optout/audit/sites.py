@@ -84,13 +84,17 @@ class Contents:
 
     def get(self, key: str, load: Load) -> Content:
         """A content, loaded where it is not among the last."""
-        content = self._kept.get(key)
-        if content is None:
-            content = self._kept[key] = Content(load())
+        if key not in self._kept:
+            self.offer(key, load())
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def offer(self, key: str, exchanges: Sequence[Exchange]) -> None:
+        """Take in a content that was loaded for another reason."""
+        if key not in self._kept:
+            self._kept[key] = Content(exchanges)
             if len(self._kept) > READ_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return content
 
 
 class Site:
@@ -114,7 +118,8 @@ class Site:
         compiled = self.compiled()
         self._own = len(compiled.ranked)
         doubts = self._doubts(compiled)
-        self._never, self._order, self._stepped = doubts.never, _order(compiled), True
+        self._never, self._stepped = doubts.never, True
+        self._order = "" if self._view.shelf is None else _order(compiled)
         tables = [_patterns(order) for order in _tables(compiled)]
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
         self.matcher: Any = matcher
@@ -196,6 +201,15 @@ class Site:
             numbers[at] = self._settled(combinations[at], numbers[at], None, located.url(int(rows[at])))
         return numbers
 
+    def learn(self, combination: int) -> bool:
+        """Find out what a combination comes to, for the compiled tier too; False where that is known or cannot be."""
+        if combination in self._numbers or not self._in_step():
+            return False
+        self.outcome(combination)
+        if self._view.kernel is not None:
+            self._teach(combination)
+        return True
+
     def judge_target(self, target: str, url: str) -> int:
         """The number of the outcome of one URL."""
         return self._learnt(self.matcher.match(target), target, url)
@@ -206,11 +220,9 @@ class Site:
 
     def _learnt(self, combination: int, target: str | None, url: str) -> int:
         """The number of the outcome of a combination, which the compiled tier learns, with the second reader's view."""
-        if combination not in self._numbers and not self._in_step():
+        if combination not in self._numbers and not self.learn(combination):
             return self._view.number(self.compiled().decide(url))
-        number = self.outcome(combination)
-        if self._view.kernel is not None:
-            self._teach(combination)
+        number = self._numbers[combination]
         if self._never or not self._permits(number):
             return number
         return self._settled(combination, number, target, url)

@@ -37,6 +37,7 @@ class States:
         """Begin with none."""
         self.all: list[Dated] = []
         self._counts = np.zeros(0, np.int64)
+        self._times = np.array([NO_DATE], np.int64)
         self._arrange()
 
     def __len__(self) -> int:
@@ -46,7 +47,9 @@ class States:
     def extend(self, timelines: Sequence[Sequence[Dated]]) -> None:
         """Take in the states of further origins, oldest first."""
         if timelines:
-            self.all += [state for timeline in timelines for state in timeline]
+            new = [state for timeline in timelines for state in timeline]
+            self.all += new
+            self._times = np.append(self._times[:-1], np.array([*(state.at for state in new), NO_DATE], np.int64))
             self._counts = np.append(self._counts, [len(timeline) for timeline in timelines])
             self._arrange()
 
@@ -54,7 +57,6 @@ class States:
         self.seen = np.append(self._counts > 0, False)
         self._ends = np.append(np.cumsum(self._counts), 0)
         self._last = np.where(self.seen, self._ends - 1, NO_STATE).astype(np.int32)
-        self._times = np.array([*(state.at for state in self.all), NO_DATE], np.int64)
         owners = np.repeat(np.arange(len(self._counts)), self._counts)
         self._order = (owners << 36) + self._times[:-1]
 

@@ -6,7 +6,7 @@ import atexit
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import islice
@@ -122,7 +122,7 @@ class _Outcome:
         for number, statement_number, signal, form in self.pattern:
             said = reads[number][1].statements[statement_number]
             if said.conditions or signal.conditions:
-                yield signal_json(replace(signal, place=said.place, value=said.value, conditions=said.conditions))
+                yield signal_json(signal._replace(place=said.place, value=said.value, conditions=said.conditions))
             else:
                 yield {**form, "place": place_json(said.place), "value": said.value}
 

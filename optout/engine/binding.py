@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from optout.engine.reading import is_document
 from optout.model import EVERYONE, Purpose, Scope, State, Statement, Strength
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _STRONGEST_FIRST = {strength: rank for rank, strength in enumerate(Strength)}
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A statement that addresses us, with the protocol it belongs to and whom else it addresses."""
 
     protocol: Protocol
@@ -55,10 +53,10 @@ def bind(reads: Sequence[Read], known: Documents, policy: Policy, identity: Iden
             continue
         observed = policy.mode(item.protocol.name) is Mode.OBSERVE
         for statement in _addressed(item.reading, identity.key, policy):
-            for resolved in _resolve(statement, item, known, policy):
-                ours = _for_agent(resolved, agent)
-                scope = Scope.EVERYONE if EVERYONE in statement.agents else Scope.THIS_AGENT
-                bounds.append(Bound(item.protocol, ours, scope, advisory=observed or ours.advisory))
+            scope = Scope.EVERYONE if EVERYONE in statement.agents else Scope.THIS_AGENT
+            for resolved in _resolve(statement, item, known, policy) if statement.document else (statement,):
+                ours = resolved if agent is None else _for_agent(resolved, agent)
+                bounds.append(Bound(item.protocol, ours, scope, observed or ours.advisory))
     return bounds
 
 
@@ -80,7 +78,7 @@ def _resolve(statement: Statement, item: Read, known: Documents, policy: Policy)
 
     Where only a lenient reading points to the document, its permissions are left out.
     """
-    reading = known.get((item.protocol.name, statement.document)) if statement.document else None
+    reading = known.get((item.protocol.name, statement.document or ""))
     if reading is None or not reading.valid:
         yield statement
         return
@@ -88,16 +86,16 @@ def _resolve(statement: Statement, item: Read, known: Documents, policy: Policy)
     for inner in reading.statements:
         if inner.host in hosts and (inner.leniency is None or inner.leniency in policy.honour):
             states = inner.states if statement.leniency is None else _restrictions(inner)
-            yield replace(inner, states=states, agents=statement.agents, layer=statement.layer)
+            yield inner._replace(states=states, agents=statement.agents, layer=statement.layer)
 
 
 def _restrictions(statement: Statement) -> tuple[tuple[Purpose, State], ...]:
     return tuple((purpose, state) for purpose, state in statement.states if state is not State.PERMITTED)
 
 
-def _for_agent(statement: Statement, agent: Agent | None) -> Statement:
+def _for_agent(statement: Statement, agent: Agent) -> Statement:
     """A token that never fetches is not refused access: refusing it reserves its operator's purposes."""
-    if agent is None or not agent.never_fetches or not statement.refuses_access:
+    if not agent.never_fetches or not statement.refuses_access:
         return statement
     kept = tuple((purpose, state) for purpose, state in statement.states if purpose in agent.purposes)
-    return replace(statement, states=kept, refuses_access=False)
+    return statement._replace(states=kept, refuses_access=False)

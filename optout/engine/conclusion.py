@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from optout.engine.others import inferred, other_signals
@@ -27,17 +28,20 @@ from optout.protocol import Layers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from optout.engine.binding import Bound
     from optout.engine.others import Refusals
     from optout.engine.reading import Read
     from optout.identity import Identity
     from optout.model import Exchange, Problem
     from optout.policy import Policy
 
+    Told = tuple[Bound, Sequence[Signal]]
+
 STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 _CLOSENESS = {layer: rank for rank, layer in enumerate(Layer)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ground:
     """What a conclusion needs beside the winners: the same for every path of an origin."""
 
@@ -47,6 +51,19 @@ class Ground:
     coverage: Coverage
     digests: Digests
     names_us: bool
+
+    @cached_property
+    def gap(self) -> tuple[Effect, str] | None:
+        """The strictest effect of a carrier that could not be looked at, with its reason.
+
+        An unreachable robots.txt is not here: its protocol states complete disallow by itself.
+        """
+        gaps = [
+            (_gap_effect(carrier, availability, self.policy), f"coverage.{availability}:{carrier}")
+            for carrier, availability in self.coverage.carriers
+            if availability in {Availability.UNREACHABLE, Availability.NOT_CONSULTED}
+        ]
+        return max(gaps, key=lambda gap: STRICTNESS[gap[0]], default=None)
 
 
 def prepare_ground(reads: Sequence[Read], exchanges: Sequence[Exchange], policy: Policy, identity: Identity) -> Ground:
@@ -70,14 +87,15 @@ def conclude(winners: Sequence[Winner], others: Refusals, ground: Ground) -> Ver
     policy = ground.policy
     counted = sorted(_superseding(winners, policy), key=lambda winner: winner.bound.rank)
     implied = [] if ground.names_us else inferred(others, policy)
-    deciding = [winner for winner in (*counted, *implied) if not winner.bound.advisory]
-    states = {purpose: _merged(deciding, purpose) for purpose in Purpose}
-    refused = any(winner.bound.statement.refuses_access for winner in deciding)
-    signals = tuple(dict.fromkeys(signal for winner in (*counted, *implied) for signal in signals_of(winner)))
+    told = [(winner.bound, signals_of(winner)) for winner in (*counted, *implied)]
+    deciding = [(bound, signals) for bound, signals in told if not bound.advisory]
+    states = _merged(deciding)
+    refused = any(bound.statement.refuses_access for bound, _ in deciding)
+    signals = tuple(dict.fromkeys(signal for _, signals in told for signal in signals))
     advisory = {signal.purpose for signal in signals if signal.advisory and signal.state is State.RESERVED}
     return Verdict(
         states=states,
-        decisions=tuple(_judge(purpose, states, deciding, ground) for purpose in Purpose),
+        decisions=tuple([_judge(purpose, states, deciding, ground) for purpose in Purpose]),
         access=Effect.DENY if refused else _access_by_coverage(ground),
         signals=signals + other_signals(others),
         advisory=tuple(purpose for purpose in Purpose if purpose in advisory),
@@ -104,43 +122,30 @@ def _superseding(winners: Sequence[Winner], policy: Policy) -> list[Winner]:
     ]
 
 
-def _merged(winners: Iterable[Winner], purpose: Purpose) -> State:
-    """Any reservation reserves; else any permission permits; else nothing is specified."""
-    stated = {state for winner in winners for named, state in winner.states() if named is purpose}
-    return min(stated, key=RESTRICTIVE_FIRST.__getitem__, default=State.UNSPECIFIED)
+def _merged(told: Iterable[Told]) -> dict[Purpose, State]:
+    """Per purpose: any reservation reserves; else any permission permits; else nothing is specified."""
+    states = dict.fromkeys(Purpose, State.UNSPECIFIED)
+    for _, signals in told:
+        for signal in signals:
+            if RESTRICTIVE_FIRST[signal.state] < RESTRICTIVE_FIRST[states[signal.purpose]]:
+                states[signal.purpose] = signal.state
+    return states
 
 
-def _judge(purpose: Purpose, states: Mapping[Purpose, State], winners: Sequence[Winner], ground: Ground) -> Decision:
+def _judge(purpose: Purpose, states: Mapping[Purpose, State], told: Sequence[Told], ground: Ground) -> Decision:
     """The effect for one purpose: the strictest of what the considered states and the coverage ask for."""
     policy = ground.policy
     considered = policy.considers[purpose]
-    state = min((states[named] for named in considered), key=RESTRICTIVE_FIRST.__getitem__)
-    decisive = [winner for winner in winners if any(n in considered and s is state for n, s in winner.states())]
-    reason = decisive[0].bound.statement.reason if decisive else "no-reservation"
-    signals = tuple(
-        signal
-        for winner in decisive
-        for signal in signals_of(winner)
-        if signal.purpose in considered and signal.state is state
-    )
-    by_state = Decision(purpose, policy.effects[state], reason, signals)
-    by_coverage = _gap(ground)
-    if by_coverage is not None and STRICTNESS[by_coverage[0]] > STRICTNESS[by_state.effect]:
-        return Decision(purpose, by_coverage[0], by_coverage[1])
-    return by_state
-
-
-def _gap(ground: Ground) -> tuple[Effect, str] | None:
-    """The strictest effect of a carrier that could not be looked at, with its reason.
-
-    An unreachable robots.txt is not here: its protocol states complete disallow by itself.
-    """
-    gaps = [
-        (_gap_effect(carrier, availability, ground.policy), f"coverage.{availability}:{carrier}")
-        for carrier, availability in ground.coverage.carriers
-        if availability in {Availability.UNREACHABLE, Availability.NOT_CONSULTED}
-    ]
-    return max(gaps, key=lambda gap: STRICTNESS[gap[0]], default=None)
+    state = min([states[named] for named in considered], key=RESTRICTIVE_FIRST.__getitem__)
+    effect, gap = policy.effects[state], ground.gap
+    if gap is not None and STRICTNESS[gap[0]] > STRICTNESS[effect]:
+        return Decision(purpose, *gap)
+    reason, decisive = "", []
+    for bound, signals in told:
+        found = [signal for signal in signals if signal.state is state and signal.purpose in considered]
+        reason = reason or (bound.statement.reason if found else "")
+        decisive += found
+    return Decision(purpose, effect, reason or "no-reservation", tuple(decisive))
 
 
 def _gap_effect(carrier: str, availability: Availability, policy: Policy) -> Effect:
@@ -158,20 +163,20 @@ def _access_by_coverage(ground: Ground) -> Effect:
     return Effect.PERMIT if looked else ground.policy.unknown
 
 
-def signals_of(winner: Winner) -> Iterable[Signal]:
+def signals_of(winner: Winner) -> list[Signal]:
     """The signals that a statement which counts yields, one for each purpose that it states."""
-    bound, statement = winner.bound, winner.bound.statement
-    return (
+    (protocol, statement, scope, advisory), _ = winner
+    return [
         Signal(
-            bound.protocol.name,
+            protocol.name,
             purpose,
             state,
-            bound.scope,
+            scope,
             statement.strength,
             statement.place,
             statement.value,
             statement.conditions,
-            bound.advisory,
+            advisory,
         )
         for purpose, state in winner.states()
-    )
+    ]

@@ -19,12 +19,11 @@ from optout.urls import match_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from optout.engine.binding import Bound
     from optout.engine.others import Refusals
     from optout.engine.reading import Documents, Reader
     from optout.identity import Identity
     from optout.model import Exchange
-    from optout.policy import Agent, Policy
+    from optout.policy import Policy
 
 MOST_VERDICTS = 4_096
 """How many verdicts an origin keeps; a hostile file could have as many as rules."""
@@ -157,7 +156,7 @@ class CompiledOrigin:
         pairs = zip(self.ranked, key, strict=True)
         return [Winner(ranked.bounds[index], ranked.purposes) for ranked, index in pairs if index >= 0]
 
-    def _refused(self, key: tuple[int, ...]) -> tuple[tuple[Agent, Bound], ...]:
+    def _refused(self, key: tuple[int, ...]) -> Refusals:
         return refused(self._others, lambda number, _: key[number])
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optout.policy import Agent, Policy
     from optout.protocol import Protocol
 
-    Refusals = Sequence[tuple[Agent, Bound]]
+    Refusals = Sequence[tuple[tuple[Agent, ...], Bound]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,12 @@ def _sharing(
     """
     tokens = (reading.addressed & known.keys()) - {own_token}
     numbers: dict[str, list[int]] = {token: [] for token in sorted(tokens)}
+    agents: object = None
+    named: frozenset[str] = frozenset()
     for number, statement in enumerate(reading.statements):
-        for token in tokens.intersection(statement.agents):
+        if statement.agents is not agents:
+            agents, named = statement.agents, tokens.intersection(statement.agents)
+        for token in named:
             numbers[token].append(number)
     sharing: dict[tuple[int, ...], list[Agent]] = {}
     for token, found in numbers.items():
@@ -77,22 +81,21 @@ def _other(protocol: Protocol, rule: Statement) -> Bound:
     return Bound(protocol, rule, Scope.OTHER_AGENTS, advisory=False)
 
 
-def refused(groups: Iterable[OtherAgents], winner: Callable[[int, Ranked], int]) -> tuple[tuple[Agent, Bound], ...]:
-    """The other agents that are refused here, each with the rule that does it."""
+def refused(groups: Iterable[OtherAgents], winner: Callable[[int, Ranked], int]) -> Refusals:
+    """The other agents that are refused here, those of each group with the rule that does it."""
     refused = []
     for number, group in enumerate(groups):
         index = winner(number, group.ranked)
         if index >= 0 and group.ranked.bounds[index].statement.refuses_access:
-            refused += [(agent, group.ranked.bounds[index]) for agent in group.agents]
-    return tuple(refused)
+            refused.append((group.agents, group.ranked.bounds[index]))
+    return refused
 
 
 def other_signals(others: Refusals) -> tuple[Signal, ...]:
     """One signal a purpose for each rule that refuses other AI agents, naming them."""
-    named: dict[tuple[Bound, Purpose], list[str]] = {}
-    for agent, bound in others:
-        for purpose in agent.purposes:
-            named.setdefault((bound, purpose), []).append(agent.token)
+    named: dict[Bound, list[Agent]] = {}
+    for agents, bound in others:
+        named.setdefault(bound, []).extend(agents)
     return tuple(
         Signal(
             ROBOTS,
@@ -101,11 +104,11 @@ def other_signals(others: Refusals) -> tuple[Signal, ...]:
             Scope.OTHER_AGENTS,
             bound.statement.strength,
             bound.statement.place,
-            f"{', '.join(sorted(tokens))}: {bound.statement.value}",
+            f"{', '.join(tokens)}: {bound.statement.value}",
         )
-        for (bound, purpose), tokens in sorted(
-            named.items(), key=lambda item: (item[0][0].rank, list(Purpose).index(item[0][1]))
-        )
+        for bound, agents in sorted(named.items(), key=lambda item: item[0].rank)
+        for purpose in Purpose
+        if (tokens := sorted(agent.token for agent in agents if purpose in agent.purposes))
     )
 
 
@@ -113,7 +116,9 @@ def inferred(others: Refusals, policy: Policy) -> list[Winner]:
     """Under `named_agents = "reserve"`, two refused training crawlers reserve training for us, who are not named."""
     if policy.named_agents is not NamedAgents.RESERVE:
         return []
-    training = [(agent, bound) for agent, bound in others if agent.agent_class is AgentClass.TRAINING]
+    training = [
+        (agent, bound) for agents, bound in others for agent in agents if agent.agent_class is AgentClass.TRAINING
+    ]
     if len({agent.token for agent, _ in training}) < 2:
         return []
     first = min((bound for _, bound in training), key=lambda bound: bound.rank)

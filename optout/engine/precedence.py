@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import Leniency, Purpose, State
 from optout.protocol import Precedence
@@ -37,8 +37,7 @@ class Ranked:
         return -1
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
+class Winner(NamedTuple):
     """A statement that counts for a URL, for these purposes."""
 
     bound: Bound
@@ -106,7 +105,8 @@ def _ranked(bounds: list[Bound]) -> Iterable[Ranked]:
 
 def most_octets(bound: Bound) -> tuple[int, int]:
     """RFC 9309 section 2.2.2: most octets first; allow wins an equivalent tie."""
-    return -_octets(bound.statement), len(bound.statement.states)
+    statement = bound.statement
+    return -_octets(statement), len(statement.states)
 
 
 def _stating(bounds: Iterable[Bound], purpose: Purpose) -> list[Bound]:

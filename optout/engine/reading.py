@@ -78,7 +78,7 @@ def carries_signals(exchange: Exchange, policy: Policy) -> bool:
     Looks for the header fields and statuses that the enforced and observed protocols declare, for elements in which
     one of their words stands, however it is written, and for text that has to be read.
     """
-    fields, words, statuses, texts = _screen(frozenset(name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF))
+    fields, words, statuses, texts = _screen(_heard(policy))
     if exchange.status in statuses or any(name.lower() in fields for name, _ in exchange.headers):
         return True
     if not exchange.body:
@@ -122,12 +122,17 @@ def coverage(exchanges: Iterable[Exchange], policy: Policy) -> Coverage:
 
 def required_paths(policy: Policy) -> tuple[str, ...]:
     """The well-known paths that the policy's enforced and observed protocols ask of every origin, robots.txt first."""
-    paths = dict.fromkeys(
-        path
-        for name, protocol in PROTOCOLS.items()
-        if policy.mode(name) is not Mode.OFF
-        for path in protocol.well_known
-    )
+    return _well_known(_heard(policy))
+
+
+def _heard(policy: Policy) -> frozenset[str]:
+    """The names of the protocols that a policy does not switch off."""
+    return frozenset([name for name in PROTOCOLS if policy.mode(name) is not Mode.OFF])
+
+
+@lru_cache(maxsize=16)
+def _well_known(names: frozenset[str]) -> tuple[str, ...]:
+    paths = {path for name in names for path in PROTOCOLS[name].well_known}
     return tuple(sorted(paths, key=lambda path: (path != ROBOTS_ROLE, path)))
 
 

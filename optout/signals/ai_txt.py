@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optout.model import (
@@ -151,7 +151,7 @@ def _only_restricting(statements: Iterable[Statement]) -> Iterator[Statement]:
     """What remains of statements that the letter does not make: the reservations, as one wider reading."""
     for statement in statements:
         if statement.leniency is None and all(state is State.RESERVED for _, state in statement.states):
-            yield replace(statement, leniency=Leniency.MALFORMED_RESERVATIONS)
+            yield statement._replace(leniency=Leniency.MALFORMED_RESERVATIONS)
 
 
 # Spawning's form: the grammar of robots.txt.
@@ -160,7 +160,7 @@ def _only_restricting(statements: Iterable[Statement]) -> Iterator[Statement]:
 def _rules(exchange: Exchange, fields: Iterable[Field]) -> tuple[list[Found], frozenset[str]]:
     body = exchange.body[:MAX_BYTES]
     file = robots_txt.parse(body, len(body))
-    everybody = frozenset(token for group in file.groups for token in _tokens(group)) | {EVERYONE}
+    everybody = file.addressed | {EVERYONE}
     rules = [item for group in file.groups for item in _group(exchange.role, group)]
     found: list[Found] = list(rules)
     if rules and exchange.role != RULES_FILE:
@@ -169,23 +169,18 @@ def _rules(exchange: Exchange, fields: Iterable[Field]) -> tuple[list[Found], fr
     groups = _groups_by_line(file, robots_blocks.set_apart(file, body))
     for field in fields:
         found += _dialect(exchange.role, field, groups.get(field.line.number, everybody))
-    return found, everybody - {EVERYONE}
-
-
-def _tokens(group: Group) -> frozenset[str]:
-    return frozenset(token for agent in group.agents for token in agent.tokens)
+    return found, file.addressed
 
 
 def _group(role: str, group: Group) -> Iterator[Statement]:
-    named = _tokens(group)
-    listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+    named, listed = group.tokens, group.listed
     for record in group.rules:
         if record.value.startswith(("/", "*")):
             if named:
                 yield from _rule(role, record, named)
             if listed:
                 yield from (
-                    replace(one, leniency=Leniency.AGENT_LISTS)
+                    one._replace(leniency=Leniency.AGENT_LISTS)
                     for one in _rule(role, record, listed)
                     if not one.leniency
                 )
@@ -205,7 +200,7 @@ def _rule(role: str, record: Record, agents: frozenset[str]) -> Iterator[Stateme
     )
     yield rule
     if not record.allow:
-        yield replace(rule, states=MINING, leniency=Leniency.WIDER_PURPOSES)
+        yield rule._replace(states=MINING, leniency=Leniency.WIDER_PURPOSES)
 
 
 def _without_agent(role: str, file: RobotsFile, everybody: frozenset[str]) -> Iterator[Found]:
@@ -218,7 +213,7 @@ def _without_agent(role: str, file: RobotsFile, everybody: frozenset[str]) -> It
 
 def _groups_by_line(file: RobotsFile, apart: frozenset[int]) -> dict[int, frozenset[str]]:
     """Whom a line addresses that stands in a group and is not set apart from it."""
-    tokens = [_tokens(group) for group in file.groups]
+    tokens = [group.tokens for group in file.groups]
     return {
         record.line: tokens[record.group]
         for record in file.records
@@ -348,7 +343,7 @@ def _training(policy: _Policy) -> Iterator[Statement]:
             yield from _only_restricting([_policy_statement(policy, agents, field, "deny", TRAINING)])
         elif value == "conditional" or (value == "allow" and policy.conditions):
             offer = _policy_statement(policy, agents, field, "conditional", TRAINING)
-            yield replace(offer, conditions=policy.conditions)
+            yield offer._replace(conditions=policy.conditions)
         elif value == "allow" and not field.loose:
             yield _policy_statement(policy, agents, field, "allow", permit(Purpose.AI_TRAIN))
 
@@ -364,17 +359,16 @@ def _paths(policy: _Policy) -> Iterator[Statement]:
     others = frozenset(policy.tokens) - conditional
     for field in policy.site.get("training-deny", ()):
         if field.value.startswith(("/", "*")):
-            denied = replace(
-                _policy_statement(policy, conditional, field, "deny", TRAINING), pattern=_glob(field.value)
-            )
+            anything = _policy_statement(policy, conditional, field, "deny", TRAINING)
+            denied = anything._replace(pattern=_glob(field.value))
             yield from ([denied] if conditional else [])
-            yield from _only_restricting([replace(denied, agents=others)] if others else [])
+            yield from _only_restricting([denied._replace(agents=others)] if others else [])
     for field in policy.site.get("training-allow", ()):
         exact = field.value.startswith(("/", "*")) and not set("?[]$") & set(field.value)
         if conditional and exact and not policy.conditions:
             pattern = field.value if field.value.endswith("*") else f"{field.value}$"
             allowed = _policy_statement(policy, conditional, field, "allow", permit(Purpose.AI_TRAIN))
-            yield replace(allowed, pattern=pattern)
+            yield allowed._replace(pattern=pattern)
 
 
 def _glob(value: str) -> str:
@@ -389,7 +383,7 @@ def _wider(policy: _Policy) -> Iterator[Statement]:
             denials = [field for field in fields if field.value.lower() == "deny"]
             if denials:
                 statement = _policy_statement(policy, agents, denials[0], "deny", states)
-                yield replace(statement, leniency=Leniency.WIDER_PURPOSES)
+                yield statement._replace(leniency=Leniency.WIDER_PURPOSES)
 
 
 def _policy_statement(policy: _Policy, agents: frozenset[str], field: Field, verb: str, states: States) -> Statement:

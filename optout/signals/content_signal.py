@@ -29,11 +29,9 @@ Decisions of ours, where the text is silent:
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import (
-    EVERYONE,
     RESOURCE,
     SILENCE,
     Availability,
@@ -178,11 +176,10 @@ def _robots(exchange: Exchange) -> Reading:
     file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
     found = [item for group in file.groups for item in _grouped(group)] + list(_outside(file))
     problems = [item for item in found if isinstance(item, Problem)]
-    tokens = (token for group in file.groups for agent in group.agents for token in agent.tokens)
     return Reading(
         tuple(item for item in found if isinstance(item, Statement)),
         tuple(problems[:MAX_PROBLEMS]),
-        addressed=frozenset(tokens) - {EVERYONE},
+        addressed=file.addressed,
     )
 
 
@@ -191,19 +188,18 @@ def _grouped(group: Group) -> Iterator[Statement | Problem]:
     lines = [record for record in group.others if record.field in (FIELD, FIELD_MEANT)]
     if not lines:
         return
-    named = frozenset(token for agent in group.agents for token in agent.tokens)
-    listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+    named, listed = group.tokens, group.listed
     for record in lines:
         signals = parse_signals(record.value)
         yield from (Problem(code, _place(record)) for code in signals.problems)
-        common = replace(_common(record), agents=named, pattern=signals.path)
+        common = _common(record)._replace(agents=named, pattern=signals.path)
         if record.field == FIELD_MEANT:
             yield Problem("content-signal.misspelt-field", _place(record))
             yield from _meant(common, (*signals.reserved, *signals.meant))
             continue
         yield from _stated(common, signals)
         if listed and signals.reserved:
-            yield replace(_reserved(common, signals.reserved), agents=listed, leniency=Leniency.AGENT_LISTS)
+            yield _reserved(common, signals.reserved)._replace(agents=listed, leniency=Leniency.AGENT_LISTS)
 
 
 def _outside(file: RobotsFile) -> Iterator[Statement | Problem]:
@@ -213,7 +209,7 @@ def _outside(file: RobotsFile) -> Iterator[Statement | Problem]:
         if record.field == FIELD:
             signals = parse_signals(record.value)
             yield Problem("content-signal.outside-group", _place(record))
-            common = replace(_common(record), pattern=signals.path)
+            common = _common(record)._replace(pattern=signals.path)
             yield from _meant(common, (*signals.reserved, *signals.meant))
 
 
@@ -250,21 +246,21 @@ def _stated(common: Statement, signals: Signals) -> Iterator[Statement]:
     if signals.reserved:
         yield _reserved(common, signals.reserved)
     if signals.permitted:
-        yield replace(common, reason="content-signal.permitted", states=permit(*signals.permitted))
+        yield common._replace(reason="content-signal.permitted", states=permit(*signals.permitted))
     if signals.drafted:
         states, leniency = reserve(*signals.drafted), Leniency.DRAFT_VOCABULARY
-        yield replace(common, reason="content-signal.use", states=states, leniency=leniency)
+        yield common._replace(reason="content-signal.use", states=states, leniency=leniency)
     yield from _meant(common, signals.meant)
 
 
 def _reserved(common: Statement, purposes: tuple[Purpose, ...]) -> Statement:
-    return replace(common, reason="content-signal.reserved", states=reserve(*purposes))
+    return common._replace(reason="content-signal.reserved", states=reserve(*purposes))
 
 
 def _meant(common: Statement, purposes: tuple[Purpose, ...]) -> Iterator[Statement]:
     if purposes:
         states, leniency = reserve(*purposes), Leniency.MALFORMED_RESERVATIONS
-        yield replace(common, reason="content-signal.malformed", states=states, leniency=leniency)
+        yield common._replace(reason="content-signal.malformed", states=states, leniency=leniency)
 
 
 PROTOCOL = Protocol(

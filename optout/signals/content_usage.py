@@ -22,7 +22,6 @@ What the drafts call unknown counts under three wider readings where it was evid
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import (
@@ -153,16 +152,14 @@ def _robots(exchange: Exchange) -> Reading:
     found = [*_grouped(file), *_outside(file)]
     statements = tuple(item for item in found if isinstance(item, Statement))
     problems = [item for item in found if isinstance(item, Problem)]
-    tokens = (token for group in file.groups for agent in group.agents for token in agent.tokens)
-    return Reading(statements, tuple(problems[:MAX_PROBLEMS]), addressed=frozenset(tokens) - {EVERYONE})
+    return Reading(statements, tuple(problems[:MAX_PROBLEMS]), addressed=file.addressed)
 
 
 def _grouped(file: RobotsFile) -> Iterator[Statement | Problem]:
     for group in file.groups:
         rules = [record for record in group.others if record.field == FIELD]
         if rules:
-            named = frozenset(token for agent in group.agents for token in agent.tokens)
-            listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+            named, listed = group.tokens, group.listed
             for record in rules:
                 yield from _rule(record, named, listed)
 
@@ -180,7 +177,7 @@ def _rule(record: Record, named: Agents, listed: Agents) -> Iterator[Statement |
 def _for_listed(statement: Statement, agents: Agents) -> Statement:
     """The statement for agents that only a list names: what it reserves, and what it hides of that, but no more."""
     reserved = tuple((purpose, state) for purpose, state in statement.states if state is State.RESERVED)
-    return replace(statement, agents=agents, states=reserved, leniency=Leniency.AGENT_LISTS)
+    return statement._replace(agents=agents, states=reserved, leniency=Leniency.AGENT_LISTS)
 
 
 def _outside(file: RobotsFile) -> Iterator[Statement | Problem]:
@@ -233,15 +230,15 @@ def _stated(preference: Preference, origin: Origin) -> Iterator[Statement]:
         layer=origin.layer,
     )
     if preference.reserved:
-        yield replace(common, reason="content-usage.disallowed", states=reserve(*preference.reserved))
+        yield common._replace(reason="content-usage.disallowed", states=reserve(*preference.reserved))
     if preference.permitted:
-        yield replace(common, reason="content-usage.allowed", states=permit(*preference.permitted))
+        yield common._replace(reason="content-usage.allowed", states=permit(*preference.permitted))
     if not preference.reserved and not preference.permitted:
         yield common
     for leniency in dict.fromkeys(leniency for _, leniency in preference.meant):
         purposes = [purpose for purpose, under in preference.meant if under is leniency]
         states = tuple(item for item in reserve(*purposes) if item[0] not in preference.permitted)
-        yield replace(common, reason=f"content-usage.{leniency}", states=states, leniency=leniency)
+        yield common._replace(reason=f"content-usage.{leniency}", states=states, leniency=leniency)
 
 
 # The preference itself (vocab-08, section on the exemplary serialization).

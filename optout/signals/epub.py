@@ -111,7 +111,7 @@ def _value(part: Part, meta: Element, value: str, policy: str) -> Reading:
     if value in MEANING:
         return Reading((statement,))
     meant = value.lower() in MEANT_AS_ONE
-    lenient = replace(statement, leniency=Leniency.MALFORMED_RESERVATIONS)
+    lenient = statement._replace(leniency=Leniency.MALFORMED_RESERVATIONS)
     return Reading((lenient,) if meant else (), (Problem("epub.unknown-value", statement.place),))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from optout.model import (
     ASSET,
@@ -141,7 +141,7 @@ def _from_wrong_namespace(part: Part, reading: Reading, item: xmp.Property) -> R
     """Prohibitions only, and only under a lenient reading: the property is not the one that was standardised."""
     problem = Problem("iptc.wrong-namespace", part.place(item.namespace[:_MAX_TEXT], item.line))
     kept = tuple(
-        replace(said, leniency=Leniency.MALFORMED_RESERVATIONS, strength=Strength.CONVENTION)
+        said._replace(leniency=Leniency.MALFORMED_RESERVATIONS, strength=Strength.CONVENTION)
         for said in reading.statements
         if said.leniency is None and not _permits(said)
     )
@@ -212,7 +212,7 @@ def _reserves(said: Statement) -> bool:
 
 
 def _restrictive(said: Statement) -> Statement:
-    return replace(said, states=tuple(pair for pair in said.states if pair[1] is State.RESERVED))
+    return said._replace(states=tuple(pair for pair in said.states if pair[1] is State.RESERVED))
 
 
 def _read_remnants(part: Part, fault: str) -> Reading:

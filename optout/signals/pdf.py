@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from optout.model import (
     ASSET,
@@ -97,7 +96,7 @@ def _value(part: Part, item: xmp.Property, value: str, policy: str) -> Reading:
     if value in MEANING:
         return Reading((statement,))
     meant = value.lower() in MEANT_AS_ONE
-    lenient = replace(statement, leniency=Leniency.MALFORMED_RESERVATIONS)
+    lenient = statement._replace(leniency=Leniency.MALFORMED_RESERVATIONS)
     return Reading((lenient,) if meant else (), (Problem("pdf.unknown-value", statement.place),))
 
 

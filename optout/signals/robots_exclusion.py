@@ -18,7 +18,7 @@ behind the first of a list under `agent-lists` (RFC 9309 erratum 8895, reported 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from protego import Protego
@@ -120,13 +120,12 @@ _ORPHAN = _Kind("robots.rule-before-agent", advisory=True)
 def _rules(exchange: Exchange) -> Reading:
     """Read the rules of a robots.txt that arrived."""
     file = _cut(exchange)
-    addressed = frozenset(token for group in file.groups for token in _tokens(group)) - {EVERYONE}
-    everyone = addressed | {EVERYONE}
+    everyone = file.addressed | {EVERYONE}
     statements = [*_group_rules(file, exchange.url), *_orphans(file)]
     if file.truncated:
         statements.append(_beyond(everyone))
     problems = tuple(Problem(f"robots.{fault.code}", Place(ROLE, fault.line, fault.offset)) for fault in file.faults)
-    return Reading((*statements, *_file_itself(statements, everyone)), problems, addressed=addressed)
+    return Reading((*statements, *_file_itself(statements, everyone)), problems, addressed=file.addressed)
 
 
 def _cut(exchange: Exchange) -> RobotsFile:
@@ -135,16 +134,10 @@ def _cut(exchange: Exchange) -> RobotsFile:
     return robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
 
 
-def _tokens(group: Group) -> frozenset[str]:
-    """Whom a group addresses by the letter."""
-    return frozenset(token for agent in group.agents for token in agent.tokens)
-
-
 def _group_rules(file: RobotsFile, url: str) -> Iterator[Statement]:
     """What all groups say: by the letter, in each wider reading, and as evidence."""
     for group in file.groups:
-        named = _tokens(group)
-        listed = frozenset(token for agent in group.agents for token in agent.listed) - named
+        named, listed = group.tokens, group.listed
         rules = _with_path(group.rules)
         yield from _stated(rules, named, _RULE)
         yield from _stated(rules, listed, _LISTED)
@@ -162,15 +155,15 @@ def _stated(records: Iterable[Record], agents: Agents, kind: _Kind) -> Iterator[
 
 
 def _statement(record: Record, agents: Agents, kind: _Kind) -> Statement:
-    word = "Allow" if record.allow else "Disallow"
+    allow = record.allow
     return Statement(
-        f"{kind.prefix}.{word.lower()}",
-        Place(ROLE, record.line, record.offset, word),
+        f"{kind.prefix}.{record.field}",
+        Place(ROLE, record.line, record.offset, "Allow" if allow else "Disallow"),
         record.raw.strip(),
-        () if record.allow else RESERVE_ALL,
+        () if allow else RESERVE_ALL,
         agents,
         record.value,
-        refuses_access=not record.allow,
+        refuses_access=not allow,
         leniency=kind.leniency,
         advisory=kind.advisory,
     )
@@ -285,15 +278,18 @@ class _SecondReading:
     def __init__(self, parsed: Protego, token: str) -> None:
         self._parsed = parsed
         self._token = token
+
+    @cached_property
+    def _beginnings_and_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What one of which a path must begin with, or hold; found at the first question."""
         beginnings, runs = [], []
-        for pattern in _disallowed(parsed, token):
+        for pattern in _disallowed(self._parsed, self._token):
             first, *others = pattern.removesuffix("$").split("*")
             if len(first) > 1 or not any(others):
                 beginnings.append(first)
             else:
                 runs.append(max(others, key=len))
-        self._beginnings = tuple(dict.fromkeys(beginnings))
-        self._runs = tuple(dict.fromkeys(runs))
+        return tuple(dict.fromkeys(beginnings)), tuple(dict.fromkeys(runs))
 
     def forbids(self, url: str) -> bool:
         """Whether Protego forbids a URL."""
@@ -306,9 +302,10 @@ class _SecondReading:
             return False
 
     def _may_forbid(self, path: str) -> bool:
-        if path.startswith(self._beginnings):
+        beginnings, runs = self._beginnings_and_runs
+        if path.startswith(beginnings):
             return True
-        for run in self._runs:  # noqa: SIM110 - a generator would cost more than the search
+        for run in runs:  # noqa: SIM110 - a generator would cost more than the search
             if run in path:
                 return True
         return False

@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optout.errors import MalformedUrl
@@ -168,10 +168,10 @@ def _robots(exchange: Exchange) -> Reading:
     found: list[Found] = []
     for record, agents in _addressed(file, robots_blocks.set_apart(file, body)):
         found += [
-            replace(item, agents=agents) if isinstance(item, Statement) else item
+            item._replace(agents=agents) if isinstance(item, Statement) else item
             for item in _robots_license(record, exchange.url)
         ]
-    return _collected(found, addressed=_tokens(agent for group in file.groups for agent in group.agents) - {EVERYONE})
+    return _collected(found, addressed=file.addressed)
 
 
 def _tokens(agents: Iterable[AgentLine]) -> frozenset[str]:
@@ -186,7 +186,7 @@ def _addressed(file: RobotsFile, apart: frozenset[int]) -> list[tuple[Record, fr
     even where it has a group, which would free it of the rules for everybody.
     """
     inside = {line: agents for group in file.groups for line, agents in _served(group, apart)}
-    everybody = _tokens(agent for group in file.groups for agent in group.agents) | {EVERYONE}
+    everybody = file.addressed | {EVERYONE}
     rest = everybody.difference(*set(inside.values()))
     return [(record, inside.get(record.line, rest)) for record in file.records if record.field == "license"]
 
@@ -283,17 +283,17 @@ def _inline(text: str, place: Place, exchange: Exchange) -> Iterator[Found]:
         if not isinstance(item, Statement):
             yield item
         elif item.host in hosts:
-            yield replace(item, layer=Layer.PAGE)
+            yield item._replace(layer=Layer.PAGE)
 
 
 def _restricted(statement: Statement, leniency: Leniency) -> Iterator[Statement]:
     """What a wider reading makes of a statement: what it points to, or its reservations."""
     if statement.document is not None:
-        yield replace(statement, leniency=leniency)
+        yield statement._replace(leniency=leniency)
     elif statement.leniency is None:
         states = tuple((purpose, state) for purpose, state in statement.states if state is State.RESERVED)
         if states:
-            yield replace(statement, states=states, leniency=leniency)
+            yield statement._replace(states=states, leniency=leniency)
 
 
 # The document (section 3).
@@ -312,13 +312,13 @@ def _document(exchange: Exchange) -> Reading:
 
 def _document_problems(document: RslDocument, place: Place) -> Iterator[Problem]:
     for fault in document.faults:
-        yield Problem(f"rsl.{fault.code}", replace(place, line=fault.line or None))
+        yield Problem(f"rsl.{fault.code}", place._replace(line=fault.line or None))
 
 
 def _contents(document: RslDocument, place: Place) -> Iterator[Found]:
     covered: list[_Target] = []
     for content in document.contents:
-        here = replace(place, line=content.line)
+        here = place._replace(line=content.line)
         target = _target(content, place.resource)
         if not target.literal:
             yield Problem("rsl.content-url", here)
@@ -477,7 +477,7 @@ def _outcome(purpose: Purpose, terms: Sequence[_Terms]) -> tuple[str, tuple[tupl
 
 
 def _vocabulary_problems(one: TokenList, place: Place) -> Iterator[Problem]:
-    here = replace(place, line=one.line)
+    here = place._replace(line=one.line)
     if one.type not in ("usage", "user", "geo"):
         yield Problem("rsl.list-type", here)
     elif one.type == "usage" and any(token not in MEANING for token in one.tokens):

@@ -1,4 +1,4 @@
-"""Which records of a robots.txt stand apart from the group above them.
+"""Which records of a robots.txt stand apart from the group above them, and which from all groups.
 
 RFC 9309 ends a group only at the next `User-agent` line, so a `License` line at the foot of a file would belong to
 whichever crawler was named last. Publishers mean the site: they set such a line apart by an empty line, or put it
@@ -7,6 +7,7 @@ beside `Sitemap`, which belongs to no group (RFC 9309 section 2.2.4).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
     from optout.syntax.robots_records import Group, RobotsFile
 
 SITEMAP = "sitemap"
+
+# Both begin with one literal character, for which the search is quick, so every line needs a line break before it. A
+# sitemap is a URL of plain characters up to the end of its line, so that no reader can see another line inside it.
+_SITEMAPS = re.compile(
+    rb"\n([ \t]*[Ss][Ii][Tt][Ee][Mm][Aa][Pp][ \t]*:[ \t]*)[Hh][Tt][Tt][Pp][!-\"$-~]*(?=[ \t\r]*(?:\n|\Z))"
+)
+_COMMENTS = re.compile(rb"\n[ \t]*#[^\r\n]*")
+
+
+def without_sitemaps(body: bytes) -> bytes:
+    """A robots.txt without the URLs of its sitemaps.
+
+    They belong to no group and must not interfere with the rules (RFC 9309 section 2.2.4), so files that differ in
+    nothing else refuse the same paths to the same crawlers, by rules on the same lines.
+    """
+    return _SITEMAPS.sub(rb"\n\1", b"\n" + body)[1:]
+
+
+def without_comments(body: bytes) -> bytes:
+    """A robots.txt without the text of the lines that are comments, which no reader looks at."""
+    return _COMMENTS.sub(b"\n", b"\n" + body)[1:]
 
 
 def set_apart(file: RobotsFile, body: bytes) -> frozenset[int]:

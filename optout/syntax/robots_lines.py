@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from optout.syntax.robots_agents import RULE_INSIDE, agent_line
 from optout.syntax.robots_records import AGENT, ALLOW, DISALLOW, AgentLine, Fault, Group, Record
@@ -189,8 +190,11 @@ def meant_field(field: str) -> str | None:
     A slip is a letter left out, doubled, wrong or swapped with its neighbour, a name that lost its beginning, or one
     behind other text on the line. Cheap, because a hostile file can have a hundred thousand names.
     """
-    if not 3 <= len(field) <= 40:
-        return None
+    return _slip(field) if 3 <= len(field) <= 40 else None
+
+
+@lru_cache(maxsize=4096)
+def _slip(field: str) -> str | None:
     for known, shortened in _SHORTENED.items():
         if field.endswith(known) or (len(field) > 4 and known.endswith(field)) or field in shortened:
             return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -114,7 +115,9 @@ class AgentLine(NamedTuple):
     @property
     def tokens(self) -> tuple[str, ...]:
         """Every token that it names by the letter: none, one, or with a digit the whole and what the RFC leaves."""
-        return tuple(token for token in (self.token, self.strict) if token)
+        if self.strict:
+            return self.token, self.strict
+        return (self.token,) if self.token else ()
 
 
 class Group(NamedTuple):
@@ -133,12 +136,23 @@ class Group(NamedTuple):
     others: tuple[Record, ...]
     intended: tuple[Record, ...]
 
+    @property
+    def tokens(self) -> frozenset[str]:
+        """Whom it addresses by the letter."""
+        return frozenset([token for agent in self.agents for token in agent.tokens])
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """Whom only a list on one of its lines names."""
+        words = frozenset([token for agent in self.agents for token in agent.listed])
+        return words - self.tokens if words else words
+
     def names(self, token: str) -> bool:
         """Whether one of its lines names a token, given in lower case."""
         return any(token in (agent.token, agent.strict) for agent in self.agents)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RobotsFile:
     """A robots.txt as it was cut. Compared by identity, which lets what is compiled from it be cached.
 
@@ -155,3 +169,10 @@ class RobotsFile:
     orphans: tuple[Record, ...] = ()
     faults: tuple[Fault, ...] = ()
     truncated: bool = False
+
+    @cached_property
+    def addressed(self) -> frozenset[str]:
+        """Every product token that a group names by the letter."""
+        return frozenset([token for group in self.groups for agent in group.agents for token in agent.tokens]) - {
+            EVERYONE
+        }
