@@ -74,6 +74,35 @@ def test_data_and_output_in_a_bucket_give_the_same_bytes(store, s3, tmp_path, ca
     assert remote.keys() == local.keys()
 
 
+def verified(s3, folder, store):
+    """Whether a copy of the output folder, made by who knows nothing else, is found to be in order."""
+    s3.get("bucket/out/", f"{folder}/", recursive=True)
+    return main(["evidence", "verify", str(folder), "--store", str(store)])
+
+
+def test_the_log_of_an_output_in_a_bucket_is_there_without_its_keys(store, s3, tmp_path, capsys):
+    s3.pipe_file("bucket/in/a.jsonl", b'{"url": "https://open.example/page"}\n')
+    assert audit(store, "s3://bucket/out", "s3://bucket/in/*.jsonl") == 0
+    s3.pipe_file("bucket/in/b.jsonl", b'{"url": "https://shut.example/page"}\n')
+    assert audit(store, "s3://bucket/out", "s3://bucket/in/*.jsonl") == 0
+    assert verified(s3, tmp_path / "copy", store) == 0
+    assert not list((tmp_path / "copy").rglob("private"))
+    s3.pipe_file("bucket/out/kept/b.jsonl", b'{"url": "https://shut.example/page"}\n')
+    capsys.readouterr()
+    assert verified(s3, tmp_path / "another", store) == 1
+    assert "kept/b.jsonl" in capsys.readouterr().out
+
+
+def test_the_log_of_another_machine_is_left_as_it_is(store, s3, tmp_path, capsys):
+    s3.pipe_file("bucket/in/a.jsonl", b'{"url": "https://open.example/page"}\n')
+    assert audit(store, "s3://bucket/out", "s3://bucket/in") == 0
+    log = s3.cat("bucket/out/evidence", recursive=True)
+    elsewhere = audit_dataset.store(tmp_path / "elsewhere")
+    assert audit(elsewhere, "s3://bucket/out", "s3://bucket/in") != 0
+    assert "s3://bucket/out/evidence is the log of an audit from another machine" in capsys.readouterr().err
+    assert s3.cat("bucket/out/evidence", recursive=True) == log
+
+
 def test_a_second_run_reads_only_what_has_changed(store, s3, monkeypatch):
     for name in "abc":
         s3.pipe_file(f"bucket/in/{name}.jsonl", b'{"url": "https://open.example/page"}\n')

@@ -20,7 +20,7 @@ from optout.audit.job import RETROACTIVE
 from optout.audit.store_digest import digest_of_states
 from optout.evidence import entries
 from optout.evidence.entries import AUDIT, AUDIT_REPORT, SHARD
-from optout.evidence.files import file_hash, write_durably
+from optout.evidence.files import write_durably
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Layout, read_description
 from optout.evidence.ledger import described
@@ -54,11 +54,11 @@ _LONGEST = 2_000
 class AuditLog:
     """The writing end. Where another process writes the log, entries are left for that one."""
 
-    def __init__(self, directory: Path, job: Job, digest: str, now: datetime) -> None:
+    def __init__(self, home: Path, job: Job, digest: str, now: datetime) -> None:
         """Open or begin the log of an output folder, and log what the audit was asked.
 
         Args:
-            directory: the output folder.
+            home: the folder that it lies in, as `optout.audit.log_home.home_of` tells.
             job: what is asked.
             digest: of the job.
             now: the time.
@@ -68,8 +68,8 @@ class AuditLog:
             PolicyError: a policy cannot be read.
             StoreError: the store cannot be read.
         """
-        self._directory, self._digest = directory, digest
-        self._layout, self._now = Layout(directory / "evidence"), now
+        self._digest = digest
+        self._layout, self._now = Layout(home / "evidence"), now
         new = read_description(self._layout) is None
         name = f"evidence.invalid/audit-decisions/{now.year}/{secrets.token_hex(6)}" if new else None
         store = KeyStore(self._layout.private)
@@ -118,10 +118,9 @@ class AuditLog:
             if entry["file"] in names and entry["shard"] not in shards and entry["decisions"]:
                 self._shard(entry | _NOTHING)
 
-    def report(self, rows: int, kept: int, now: datetime) -> None:
-        """Log the report of an audit that came to its end."""
+    def report(self, rows: int, kept: int, digest: str, now: datetime) -> None:
+        """Log the report of an audit that came to its end, by the SHA-256 of its file."""
         self._now = now
-        digest = file_hash(self._directory / "report.json")
         said = {"v": AUDIT_REPORT, "job": self._digest, "rows": rows, "kept": kept, "report_sha256": digest}
         self._put(f"report-{self._digest[:16]}", said | self._time)
 

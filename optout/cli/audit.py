@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -128,9 +129,7 @@ def _tell_tier() -> None:
 
     if KERNEL is None:
         lacking = "its compiled part was not built, or by another edition of optout"
-        print(
-            f"optout audit: {lacking}; pure Python gives the same answers, some four times as slowly", file=sys.stderr
-        )
+        print(f"optout audit: {lacking}; pure Python gives the same answers, some six times as slowly", file=sys.stderr)
 
 
 def _audit(arguments: Namespace) -> int:
@@ -176,23 +175,21 @@ def _made(arguments: Namespace, job: Job, mine: list[Input], directory: Location
 
 
 class _Record:
-    """The evidence log and the report of an audit; a log lies on this machine, so a remote OUT has none."""
+    """The evidence log and the report of an audit."""
 
     def __init__(self, job: Job, files: Sequence[Input], directory: Location) -> None:
         from optout.audit.log import AuditLog
+        from optout.audit.log_home import home_of
 
         self._job, self._files, self._directory = job, {item.name: item for item in files}, directory
-        self._log = None
-        if isinstance(directory, Path):
-            self._log = AuditLog(directory, job, job.digest(), datetime.now(UTC))
-        else:
-            print(f"optout audit: {directory} is not on this machine, so no evidence log is written", file=sys.stderr)
+        self._home, self._finished = home_of(directory, job.store), False
+        self._log = AuditLog(self._home, job, job.digest(), datetime.now(UTC))
 
     def __enter__(self) -> Self:
         from optout.audit import parts
         from optout.audit.disk import writing
 
-        if self._log is not None and isinstance(self._directory, Path):
+        if isinstance(self._directory, Path):
             files = list(self._files.values())
             with writing(self._directory):
                 parts.clear(self._directory, files)
@@ -200,13 +197,15 @@ class _Record:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._log is not None:
-            self._log.__exit__(*error)
+        from optout.audit.log_home import publish
+
+        self._log.__exit__(*error)
+        if self._finished and not isinstance(self._directory, Path):
+            publish(self._home, self._directory)
 
     def add(self, manifest: Manifest) -> None:
         """Log what was made of an input."""
-        if self._log is not None:
-            self._log.add(manifest, self._files[manifest.file], datetime.now(UTC))
+        self._log.add(manifest, self._files[manifest.file], datetime.now(UTC))
 
     def finish(self, manifests: list[Manifest]) -> dict[str, Any]:
         """Write the report, and log it with every shard that other processes have made."""
@@ -219,8 +218,9 @@ class _Record:
             report = write_report(self._job, manifests, self._directory)
         for manifest in manifests:
             self.add(manifest)
-        if self._log is not None:
-            self._log.report(report["rows"]["judged"], report["rows"]["kept"], datetime.now(UTC))
+        digest = sha256((self._directory / "report.json").read_bytes()).hexdigest()
+        self._log.report(report["rows"]["judged"], report["rows"]["kept"], digest, datetime.now(UTC))
+        self._finished = True
         return report
 
 
