@@ -23,7 +23,6 @@ from __future__ import annotations
 import gc
 import json
 import platform
-import shutil
 import sys
 import tempfile
 from array import array
@@ -144,15 +143,14 @@ class Bench:
         """The whole audit, from file to files."""
         job = Job(self.store, data.POLICY, TOKEN, data.TODAY)
         file = inputs([str(path)])[0]
-        out = self.folder / "out"
-        shutil.rmtree(out, ignore_errors=True)
+        out = Path(tempfile.mkdtemp(dir=self.folder))
         if any(manifest.unreadable or not manifest.rows for manifest in local.run(job, [file], out, 1)):
             sys.exit("the audit is not done")
 
     def copy(self, path: Path) -> None:
         """A plain copy of the same columns, compressed as the input is."""
-        file = pq.ParquetFile(path)
-        with pq.ParquetWriter(self.folder / "copy.parquet", file.schema_arrow, compression="zstd") as writer:
+        file, out = pq.ParquetFile(path), Path(tempfile.mkdtemp(dir=self.folder))
+        with pq.ParquetWriter(out / "copy.parquet", file.schema_arrow, compression="zstd") as writer:
             for batch in file.iter_batches(65_536):
                 writer.write_batch(batch)
 
