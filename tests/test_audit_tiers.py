@@ -128,6 +128,29 @@ def test_any_octet_anywhere_has_the_answer_of_the_engine_in_every_tier():
 
 
 @pytest.mark.parametrize("kernel", TIERS)
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_column_of_strings_that_are_no_text_is_judged_as_the_octets_it_holds(kernel, wide):
+    octets = pa.array(OCTETS, pa.large_binary() if wide else pa.binary())
+    strings = pa.Array.from_buffers(pa.large_string() if wide else pa.string(), len(octets), octets.buffers())
+    store = Memory(ROBOTS)
+    wanted = judged(store, octets, kernel)
+    assert judged(store, strings, kernel) == wanted
+    assert judged(store, strings.dictionary_encode(), kernel) == wanted
+    # A judge goes on as it was after such a column, whichever row of it is the first that is no text.
+    judge = Judge(store, [Reading("own", shipped("eu-gpai"), retroactive=False)], Identity(TOKEN), AsOf(), kernel)
+    for column in (strings[:3], strings[-4:], strings[3:6], strings[-1:], strings, strings[-3:-1], strings):
+        numbers = judge.judge(column).numbers[0].tolist()
+        assert [judge.outcomes.all[number] for number in numbers] == judged(store, column, kernel)
+
+
+@pytest.mark.parametrize("kernel", TIERS)
+def test_a_character_that_is_cut_in_two_by_the_end_of_a_row_is_no_character(kernel):
+    octets = pa.array([b"https://example.com/caf\xc3", b"\xa9", b"https://example.com/a"], pa.binary())
+    strings = pa.Array.from_buffers(pa.string(), len(octets), octets.buffers())
+    assert judged(Memory(ROBOTS), strings, kernel) == judged(Memory(ROBOTS), octets, kernel)
+
+
+@pytest.mark.parametrize("kernel", TIERS)
 def test_the_type_of_a_column_and_where_it_is_cut_change_no_answer(kernel):
     store = Memory(ROBOTS)
     whole = pa.array(TEXTS)

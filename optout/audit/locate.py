@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -107,8 +108,12 @@ class Locator:
         Args:
             kernel: the compiled tier, where it is to be used.
         """
-        self._finder = _Finder()
-        self._beginnings = None if kernel is None else kernel.Beginnings()
+        self._finder, self._kernel = _Finder(), kernel
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let the compiled tier begin anew; origins keep their numbers."""
+        self._beginnings: Any = None if self._kernel is None else self._kernel.Beginnings()
         self._answers = np.array([_ASK], np.int32)
 
     @property
@@ -123,8 +128,27 @@ class Locator:
             column: of strings or of bytes; a row may be null, not UTF-8, or anything else but a URL.
         """
         urls, exact = _as_text(_whole(column))
-        if self._beginnings is None:
-            return _located(urls, exact, self._finder)
+        try:
+            return self._located(urls, exact)
+        except (UnicodeDecodeError, pa.ArrowInvalid):
+            # Files may hold anything in a column of strings, and nothing has looked at it before.
+            self._begin()
+            octets = pa.large_binary() if pa.types.is_large_string(urls.type) else pa.binary()
+            return self._located(*_repaired(urls.cast(octets), urls.type))
+
+    def _located(self, urls: pa.Array, exact: dict[int, str]) -> Located:
+        """The same for a column of strings.
+
+        Raises:
+            UnicodeDecodeError, ArrowInvalid: one of them is not UTF-8.
+        """
+        located = _by_arrow(urls, exact, self._finder) if self._beginnings is None else self._by_kernel(urls, exact)
+        # Whatever is not ASCII stands in what was asked about just now, or in an odd row.
+        urls.take(pa.array(np.flatnonzero(located.odd))).validate(full=True)
+        return located
+
+    def _by_kernel(self, urls: pa.Array, exact: dict[int, str]) -> Located:
+        """The same by the compiled tier."""
         codes, starts = np.empty(len(urls), np.int32), np.empty(len(urls), np.int32)
         new = self._beginnings.locate(*buffers(urls), codes, starts, MAX_URL_LENGTH)
         if new:
@@ -156,7 +180,7 @@ def buffers(urls: pa.Array) -> tuple[bytes | pa.Buffer, np.ndarray]:
     return (data if data is not None else b""), places if len(places) else np.zeros(1, width)
 
 
-def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
+def _by_arrow(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
     """The same by Arrow and NumPy alone."""
     data, places = buffers(urls)
     slashes = _third_slashes(urls.type, data, places)
