@@ -102,6 +102,8 @@ def test_octets_that_are_no_text_have_the_same_answer_in_every_tier():
     store = Memory(ROBOTS)
     answers = [judged(store, pa.array(OCTETS, pa.binary()), kernel) for kernel in TIERS]
     assert all(found == answers[0] for found in answers)
+    for kind in (pa.large_binary(), pa.binary_view()):
+        assert [judged(store, pa.array(OCTETS, kind), kernel) for kernel in TIERS] == answers
     assert answers[0][: len(TEXTS)] == judged(store, pa.array(TEXTS), None)
     assert [outcome.effect for outcome in answers[0][len(TEXTS) :]] == [Effect.DENY] * 4
     # The first is forbidden by its rule, octet by octet; the second by "/a".

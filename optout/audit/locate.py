@@ -322,7 +322,7 @@ def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         return _as_text(column.dictionary.cast(wide).take(column.indices))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return column, {}
-    text = pa.large_string() if pa.types.is_large_binary(kind) or pa.types.is_string_view(kind) else pa.string()
+    text = pa.string() if pa.types.is_binary(kind) else pa.large_string()
     try:
         return column.cast(text), {}
     except pa.ArrowInvalid:
@@ -332,7 +332,7 @@ def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
 
 def _binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _repaired(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
