@@ -102,6 +102,8 @@ def test_octets_that_are_no_text_have_the_same_answer_in_every_tier():
     store = Memory(ROBOTS)
     answers = [judged(store, pa.array(OCTETS, pa.binary()), kernel) for kernel in TIERS]
     assert all(found == answers[0] for found in answers)
+    for kind in (pa.large_binary(), pa.binary_view()):
+        assert [judged(store, pa.array(OCTETS, kind), kernel) for kernel in TIERS] == answers
     assert answers[0][: len(TEXTS)] == judged(store, pa.array(TEXTS), None)
     assert [outcome.effect for outcome in answers[0][len(TEXTS) :]] == [Effect.DENY] * 4
     # The first is forbidden by its rule, octet by octet; the second by "/a".
@@ -125,6 +127,29 @@ def test_any_octet_anywhere_has_the_answer_of_the_engine_in_every_tier():
         assert all(other == found[0] for other in found), url
         assert found[0].status in (UNKNOWN, MALFORMED) if one is None else found[0] == one, url
     assert {outcome.effect for outcome in answers[0]} >= {Effect.PERMIT, Effect.DENY}
+
+
+@pytest.mark.parametrize("kernel", TIERS)
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_column_of_strings_that_are_no_text_is_judged_as_the_octets_it_holds(kernel, wide):
+    octets = pa.array(OCTETS, pa.large_binary() if wide else pa.binary())
+    strings = pa.Array.from_buffers(pa.large_string() if wide else pa.string(), len(octets), octets.buffers())
+    store = Memory(ROBOTS)
+    wanted = judged(store, octets, kernel)
+    assert judged(store, strings, kernel) == wanted
+    assert judged(store, strings.dictionary_encode(), kernel) == wanted
+    # A judge goes on as it was after such a column, whichever row of it is the first that is no text.
+    judge = Judge(store, [Reading("own", shipped("eu-gpai"), retroactive=False)], Identity(TOKEN), AsOf(), kernel)
+    for column in (strings[:3], strings[-4:], strings[3:6], strings[-1:], strings, strings[-3:-1], strings):
+        numbers = judge.judge(column).numbers[0].tolist()
+        assert [judge.outcomes.all[number] for number in numbers] == judged(store, column, kernel)
+
+
+@pytest.mark.parametrize("kernel", TIERS)
+def test_a_character_that_is_cut_in_two_by_the_end_of_a_row_is_no_character(kernel):
+    octets = pa.array([b"https://example.com/caf\xc3", b"\xa9", b"https://example.com/a"], pa.binary())
+    strings = pa.Array.from_buffers(pa.string(), len(octets), octets.buffers())
+    assert judged(Memory(ROBOTS), strings, kernel) == judged(Memory(ROBOTS), octets, kernel)
 
 
 @pytest.mark.parametrize("kernel", TIERS)

@@ -9,11 +9,11 @@ by one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,6 @@ import pyarrow.compute as pc
 from optout.errors import MalformedUrl
 from optout.urls import MAX_URL_LENGTH, origin_of
 
-# What stands in a match target as it is, is ASCII; anything else makes a row odd.
-_ODD = bytes(not (0x21 <= octet <= 0x7E) or octet in b"#$%*" for octet in range(256))
 _BARE = re.compile(r"(?://)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]{1,5})?(?:[/?#].*)?)", re.DOTALL)
 
 NOWHERE = -1
@@ -58,9 +56,9 @@ class Located:
         codes: for each row the number of its origin, or `NOWHERE`.
         origins: the origins by number, as `Origin.text`; those of earlier columns among them.
         odd: rows whose match target is not simply what follows the third slash.
-        tails: what follows the third slash of each URL, where it is not odd; None where `starts` tells it.
+        parts: of each URL what stands before the third slash, and what does from it on; None where `starts` tells it.
         starts: the place of the third slash of each URL, -2 less that place where what follows is not in normal form,
-            or `NO_START`; None where `tails` tells it.
+            or `NO_START`; None where `parts` tells it.
         exact: the URLs of rows that `urls` cannot hold or that lack a scheme, as they are judged.
     """
 
@@ -68,7 +66,7 @@ class Located:
     codes: np.ndarray
     origins: Origins
     odd: np.ndarray
-    tails: pa.Array | None
+    parts: pa.Array | None
     starts: np.ndarray | None
     exact: dict[int, str] = field(default_factory=dict)
 
@@ -94,11 +92,11 @@ class Located:
             rows: in the order in which they are wanted.
             edges: where each text begins among them, and where the last ends.
         """
-        assert self.tails is not None  # noqa: S101 - the compiled tier matches URLs where they stand
-        tails = self.tails.take(pa.array(rows))
-        together = pa.ListArray.from_arrays(pa.array(edges, pa.int32()), tails)
-        joined = pc.binary_join(together, pa.scalar("\n/", tails.type)).to_pylist()
-        return [f"/{text}" for text in joined]
+        assert self.parts is not None  # noqa: S101 - the compiled tier matches URLs where they stand
+        targets = self.parts.take(pa.array(2 * rows + 1))
+        together = pa.ListArray.from_arrays(pa.array(edges, pa.int32()), targets)
+        joined: list[str] = pc.binary_join(together, pa.scalar("\n", targets.type)).to_pylist()
+        return joined
 
 
 class Locator:
@@ -110,8 +108,12 @@ class Locator:
         Args:
             kernel: the compiled tier, where it is to be used.
         """
-        self._finder = _Finder()
-        self._beginnings = None if kernel is None else kernel.Beginnings()
+        self._finder, self._kernel = _Finder(), kernel
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let the compiled tier begin anew; origins keep their numbers."""
+        self._beginnings: Any = None if self._kernel is None else self._kernel.Beginnings()
         self._answers = np.array([_ASK], np.int32)
 
     @property
@@ -126,12 +128,31 @@ class Locator:
             column: of strings or of bytes; a row may be null, not UTF-8, or anything else but a URL.
         """
         urls, exact = _as_text(_whole(column))
-        if self._beginnings is None:
-            return _located(urls, exact, self._finder)
+        try:
+            return self._located(urls, exact)
+        except (UnicodeDecodeError, pa.ArrowInvalid):
+            # Files may hold anything in a column of strings, and nothing has looked at it before.
+            self._begin()
+            octets = pa.large_binary() if pa.types.is_large_string(urls.type) else pa.binary()
+            return self._located(*_repaired(urls.cast(octets), urls.type))
+
+    def _located(self, urls: pa.Array, exact: dict[int, str]) -> Located:
+        """The same for a column of strings.
+
+        Raises:
+            UnicodeDecodeError, ArrowInvalid: one of them is not UTF-8.
+        """
+        located = _by_arrow(urls, exact, self._finder) if self._beginnings is None else self._by_kernel(urls, exact)
+        # Whatever is not ASCII stands in what was asked about just now, or in an odd row.
+        urls.take(pa.array(np.flatnonzero(located.odd))).validate(full=True)
+        return located
+
+    def _by_kernel(self, urls: pa.Array, exact: dict[int, str]) -> Located:
+        """The same by the compiled tier."""
         codes, starts = np.empty(len(urls), np.int32), np.empty(len(urls), np.int32)
         new = self._beginnings.locate(*buffers(urls), codes, starts, MAX_URL_LENGTH)
         if new:
-            found = [self._finder.prefix(_three(name)) for name in new]
+            found = [self._finder.prefix(name) for name in new]
             self._answers = np.concatenate([self._answers[:-1], np.array([*found, _ASK], np.int32)])
         codes = self._answers[codes]
         if urls.null_count:
@@ -155,50 +176,65 @@ def buffers(urls: pa.Array) -> tuple[bytes | pa.Buffer, np.ndarray]:
     """The bytes of a column of strings, and where each begins and the last ends."""
     _, offsets, data = urls.buffers()
     width = np.int64 if pa.types.is_large_string(urls.type) else np.int32
-    places = np.frombuffer(offsets, width)[urls.offset : urls.offset + len(urls) + 1] if offsets else _NO_PLACES
-    return (data if data is not None else b""), places if len(places) else _NO_PLACES
+    places = np.frombuffer(offsets or b"", width)[urls.offset : urls.offset + len(urls) + 1]
+    return (data if data is not None else b""), places if len(places) else np.zeros(1, width)
 
 
-_NO_PLACES = np.zeros(1, np.int32)
-
-
-def _three(name: str) -> tuple[str, str, str]:
-    scheme, empty, authority = name.split("/", 2)
-    return scheme, empty, authority
-
-
-def _located(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
-    """The same by Arrow alone."""
-    cut = pc.split_pattern(urls, "/", max_splits=3)
-    offsets = cut.offsets.to_numpy()
-    parts, counts = cut.values, np.diff(offsets)
-    whole = counts == 4
-    tails = parts.take(pa.array(offsets[1:] - 1, mask=None if whole.all() else ~whole)).fill_null("")
-    codes = np.full(len(urls), NOWHERE, np.int32)
-    regular = counts >= 3
-    secure = pc.starts_with(urls, "https://").fill_null(_NO).to_numpy(zero_copy_only=False)
-    for rows, fixed in ((np.flatnonzero(regular & secure), _SECURE), (np.flatnonzero(regular & ~secure), ())):
-        keys = [_encoded(parts.take(pa.array(offsets[rows] + place))) for place in range(len(fixed), 3)]
-        combined, inverse = _distinct(keys)
-        answers = np.array([finder.prefix((*fixed, *key)) for key in _texts(combined, keys)], np.int32)
-        codes[rows] = answers[inverse]
-    doubtful = ~regular | (codes == _ASK) | (np.diff(buffers(urls)[1]) > MAX_URL_LENGTH)
+def _by_arrow(urls: pa.Array, exact: dict[int, str], finder: _Finder) -> Located:
+    """The same by Arrow and NumPy alone."""
+    data, places = buffers(urls)
+    slashes = _third_slashes(urls.type, data, places)
+    parts = _halves(urls.type, data, places, slashes)
+    beginnings = parts.take(pa.array(np.arange(0, len(parts), 2))).dictionary_encode()
+    answers = np.array([finder.prefix(text) for text in beginnings.dictionary.to_pylist()], np.int32)
+    codes = answers[beginnings.indices.to_numpy()]
+    doubtful = (codes == _ASK) | (np.diff(places) > MAX_URL_LENGTH)
+    if urls.null_count:
+        doubtful |= urls.is_null().to_numpy(zero_copy_only=False)
     _alone(urls, exact, finder, np.flatnonzero(doubtful), codes)
-    odd = ~whole | doubtful | _marked(*buffers(tails))
-    return Located(urls, codes, finder.origins, odd, tails, None, exact)
+    odd = doubtful | (slashes == places[1:]) | _marked(data, places, slashes)
+    return Located(urls, codes, finder.origins, odd, parts, None, exact)
 
 
-def _marked(data: bytes | pa.Buffer, places: np.ndarray) -> np.ndarray:
-    """The rows that hold an octet of `_ODD`."""
-    found = np.zeros(len(places) - 1, bool)
-    octets = bytes(memoryview(data)[places[0] : places[-1]]).translate(_ODD)
-    at = np.flatnonzero(np.frombuffer(octets, bool)) + places[0]
-    found[np.searchsorted(places, at, side="right") - 1] = True
+def _third_slashes(kind: pa.DataType, data: bytes | pa.Buffer, places: np.ndarray) -> np.ndarray:
+    """The place of the first slash behind the first two that stand together in each text, or the text's end."""
+    whole = pa.Array.from_buffers(kind, len(places) - 1, [None, pa.py_buffer(places), pa.py_buffer(data)])
+    two = pc.find_substring(whole, "//").to_numpy()
+    authorities = np.where(two < 0, places[1:], places[:-1] + two + 2)
+    one = pc.find_substring(_halves(kind, data, places, authorities), "/").to_numpy()[1::2]
+    found: np.ndarray = np.where(one < 0, places[1:], authorities + one)
     return found
 
 
-_NO = pa.scalar(value=False)
-_SECURE = ("https:", "")
+def _halves(kind: pa.DataType, data: bytes | pa.Buffer, places: np.ndarray, cuts: np.ndarray) -> pa.Array:
+    """Texts that are each cut into two, where they stand."""
+    edges = np.empty(2 * len(cuts) + 1, places.dtype)
+    edges[::2], edges[1::2] = places, cuts
+    return pa.Array.from_buffers(kind, 2 * len(cuts), [None, pa.py_buffer(edges), pa.py_buffer(data)])
+
+
+def _marked(data: bytes | pa.Buffer, places: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """The texts that hold, behind where they are said to begin, an octet that no match target holds as it is."""
+    found = np.zeros(len(begins), bool)
+    octets = np.frombuffer(data, np.uint8)[: places[-1]]
+    for first in range(places[0], places[-1], _STEP):
+        at = np.flatnonzero(_strange(octets[first : first + _STEP])).astype(places.dtype) + first
+        rows = np.searchsorted(places, at, side="right") - 1
+        found[rows[at >= begins[rows]]] = True
+    return found
+
+
+def _strange(octets: np.ndarray) -> np.ndarray:
+    """Which octets are not "!" to "~", or are "#", "$", "%" or "*"; what is below wraps around."""
+    found: np.ndarray = octets - _FIRST > _LAST - _FIRST
+    found |= octets - _HASH <= _PERCENT - _HASH
+    found |= octets == _STAR
+    return found
+
+
+_FIRST, _LAST, _HASH, _PERCENT, _STAR = (np.uint8(ord(sign)) for sign in "!~#%*")
+# So many octets, and what is made of them, stay in the processor's cache.
+_STEP = 1 << 16
 
 
 def _alone(urls: pa.Array, exact: dict[int, str], finder: _Finder, rows: np.ndarray, codes: np.ndarray) -> None:
@@ -220,11 +256,10 @@ class _Finder:
         self._numbers: dict[str, int] = {}
         self.origins = Origins()
 
-    def prefix(self, key: Sequence[str]) -> int:
+    def prefix(self, text: str) -> int:
         """The number of the origin that a URL's text before the third slash tells, or `_ASK`."""
-        scheme, empty, authority = key
-        text = f"{scheme}//{authority}"
-        if empty or not text.isprintable() or any(sign in text for sign in " ?#"):
+        scheme, *others = text.split("/", 2)
+        if len(others) < 2 or others[0] or not text.isprintable() or any(sign in text for sign in " ?#"):
             return _ASK
         try:
             return self._numbered(_origin_text(f"{text}/"))
@@ -287,7 +322,7 @@ def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         return _as_text(column.dictionary.cast(wide).take(column.indices))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return column, {}
-    text = pa.large_string() if pa.types.is_large_binary(kind) or pa.types.is_string_view(kind) else pa.string()
+    text = pa.string() if pa.types.is_binary(kind) else pa.large_string()
     try:
         return column.cast(text), {}
     except pa.ArrowInvalid:
@@ -297,7 +332,7 @@ def _as_text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
 
 def _binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _repaired(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
@@ -309,33 +344,3 @@ def _repaired(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, 
         if value is not None and text is not None and "\ufffd" in text
     }
     return pa.array(texts, kind), exact
-
-
-def _encoded(values: pa.Array) -> tuple[np.ndarray, list[str]]:
-    found = values.dictionary_encode()
-    return found.indices.to_numpy().astype(np.int64), found.dictionary.to_pylist()
-
-
-def _distinct(keys: list[tuple[np.ndarray, list[str]]]) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct combinations of keys, as one number each, and which of them each row has."""
-    combined, size = np.zeros(len(keys[0][0]), np.int64), 1
-    for codes, texts in keys:
-        combined = combined * len(texts) + codes
-        size *= len(texts)
-    if size > _MOST_COUNTED:
-        return np.unique(combined, return_inverse=True)
-    there = np.zeros(size, bool)
-    there[combined] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[combined]
-
-
-_MOST_COUNTED = 1 << 22
-
-
-def _texts(combined: np.ndarray, keys: list[tuple[np.ndarray, list[str]]]) -> list[tuple[str, ...]]:
-    """The texts that combinations of keys stand for."""
-    found: list[list[str]] = []
-    for _, texts in reversed(keys):
-        combined, places = np.divmod(combined, max(len(texts), 1))
-        found.insert(0, [texts[place] for place in places.tolist()])
-    return list(zip(*found, strict=True))
