@@ -107,6 +107,14 @@ def test_the_archive_is_beside_the_log(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "told"), [(b"}\n", b"}"), (b"}\n", b"}\n\n"), (b"{", b'{"a":1,'), (b'{"', b'{ "')], ids=str
+)
+def test_what_a_directory_says_of_itself_is_what_was_written(layout: Layout, said: bytes, told: bytes) -> None:
+    layout.description.write_bytes(layout.description.read_bytes().replace(said, told, 1))
+    assert any("evidence.json" in fault and "damaged" in fault for fault in faults(layout))
+
+
+@pytest.mark.parametrize(
     "name", ["../../../etc/passwd", "/etc/passwd", "n1-0.parquet", "..", "n1-000000000000000.parquet\n"]
 )
 def test_names_in_entries_stay_in_their_directory(name: str) -> None:

@@ -114,8 +114,7 @@ def parse_segment_name(name: str) -> tuple[str, int] | None:
 
 def write_description(layout: Layout, description: Description) -> Description:
     """Write what a new directory is, unless another process was quicker; give what is written there."""
-    said = {"archive": description.archive, "format": FORMAT, "origin": description.origin}
-    create_durably(layout.description, encode(said) + b"\n")
+    create_durably(layout.description, _written(description))
     return read_description(layout) or description
 
 
@@ -126,17 +125,27 @@ def read_description(layout: Layout) -> Description | None:
         EvidenceError: the file is damaged, or of a later version.
     """
     try:
-        said = decode(layout.description.read_bytes().removesuffix(b"\n"))
+        data = layout.description.read_bytes()
+        said = decode(data.removesuffix(b"\n"))
         if said["format"] != FORMAT:
             mend = "use the version of optout that wrote it"
             raise EvidenceError(f"{layout.description} has the format {said['format']!r}", mend=mend)
-        return Description(str(said["origin"]), str(said["archive"]))
+        found = Description(str(said["origin"]), str(said["archive"]))
     except FileNotFoundError:
         return None
     except OSError as fault:
         raise EvidenceError(f"{layout.description} cannot be read", place=fault.strerror) from fault
     except (ValueError, KeyError, TypeError) as fault:
         raise EvidenceError(f"{layout.description} is damaged", place=str(fault)) from fault
+    if data != _written(found):
+        raise EvidenceError(f"{layout.description} is damaged", place="it holds more or less than was written")
+    return found
+
+
+def _written(description: Description) -> bytes:
+    """The bytes of a description; nobody signs them, so nothing else may pass for them."""
+    said = {"archive": description.archive, "format": FORMAT, "origin": description.origin}
+    return encode(said) + b"\n"
 
 
 def find(directory: Path) -> Layout:
