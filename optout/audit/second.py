@@ -83,7 +83,6 @@ def _only(rules: Any, token: str) -> Reader:  # noqa: ANN401 - a type that Prote
     parsed = Protego()
     parsed._user_agents = {token: rules}  # noqa: SLF001
     parsed._matched_rule_set = {token: rules}  # noqa: SLF001
-    rules._parser_instance = parsed  # noqa: SLF001
     return Reader(parsed, token)
 
 

@@ -180,7 +180,7 @@ class Site:
         number = self._numbers.get(combination)
         if number is None:
             key = self.matcher.key(combination)
-            verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own : -1])  # noqa: SLF001
+            verdict = self.compiled().verdict_of(key[: self._own], key[self._own : -1])
             number = self._numbers[combination] = self._view.number(verdict)
             self.grown = True
         return number
