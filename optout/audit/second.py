@@ -257,6 +257,8 @@ def _outweighed(refusals: Sequence[tuple[int, int, str]], saving: Sequence[tuple
         refusals: our weight, theirs, and the pattern.
         saving: our weight and theirs, which is -1 where they do not have it.
     """
+    if not saving:
+        return []
     found = []
     weakest, at = float("inf"), 0
     allowances = sorted(saving, reverse=True)

@@ -124,7 +124,6 @@ class Site:
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
         self.matcher: Any = matcher
         self._theirs: Any = Matcher([doubts.refusals])
-        self._readers = doubts.readers
         if self._view.kernel is not None:
             self._flatten(self._view.kernel, flatten(matcher), flatten(self._theirs))
         self.grown = True
@@ -252,6 +251,7 @@ class Site:
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
         if self._readers is None:
+            # Not kept from the beginning: one site in hundreds ever asks, and all that Protego read is large.
             self._readers = self._doubts(self.compiled()).readers
         if not any(reader.forbids(url) for reader in self._readers):
             return number
