@@ -358,8 +358,14 @@ def _order(compiled: CompiledOrigin) -> str:
     """Names the statements of all tables in their order."""
     told = [
         [
-            (bound.protocol.name, bound.statement.pattern, bound.statement.reason, str(bound.statement.place))
-            for bound in order.bounds
+            (
+                protocol.name,
+                stated.pattern,
+                stated.reason,
+                stated.place.resource,
+                stated.place.line or str(stated.place),
+            )
+            for protocol, stated, _, _ in order.bounds
         ]
         for order in _tables(compiled)
     ]

@@ -62,7 +62,7 @@ class Ground:
         gaps = [
             (_gap_effect(carrier, availability, self.policy), f"coverage.{availability}:{carrier}")
             for carrier, availability in self.coverage.carriers
-            if availability in {Availability.UNREACHABLE, Availability.NOT_CONSULTED}
+            if availability is Availability.UNREACHABLE or availability is Availability.NOT_CONSULTED
         ]
         return max(gaps, key=lambda gap: STRICTNESS[gap[0]], default=None)
 
