@@ -191,13 +191,14 @@ class Judge:
         states = self._states
         new = len(located.origins) > len(states)
         met = {view: np.full(len(located.codes), NO_STATE, np.int32) for view in self._views} if new else {}
-        for first in range(len(states), len(located.origins), WAVE):
-            known = len(states.all)
-            states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
-            rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
-            own = None if dates is None else dates[rows]
-            choices = [self._choose(located.codes[rows], own, days * _DAY) for days in near]
-            self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
+        with _no_search_for_cycles():
+            for first in range(len(states), len(located.origins), WAVE):
+                known = len(states.all)
+                states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
+                rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
+                own = None if dates is None else dates[rows]
+                choices = [self._choose(located.codes[rows], own, days * _DAY) for days in near]
+                self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
         return met
 
     def _learn(
@@ -210,10 +211,9 @@ class Judge:
     ) -> None:
         """Judge rows by the states that are new."""
         for first in range(known, len(self._states.all), WAVE):
-            with _no_search_for_cycles():
-                for view, chosen in choices:
-                    mine = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
-                    met[view][rows[mine]] = self._under(view, chosen[mine], located, rows[mine])
+            for view, chosen in choices:
+                mine = np.flatnonzero((chosen >= first) & (chosen < first + WAVE))
+                met[view][rows[mine]] = self._under(view, chosen[mine], located, rows[mine])
 
     def shelve(self) -> None:
         """Let other processes have what was compiled here, and have what they compiled."""
@@ -396,7 +396,10 @@ class Judge:
 
 @contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Python searches all objects for cycles as these grow more; while much is made that stays, it does so in vain."""
+    """Python searches all objects for cycles as these grow more; while much is made that stays, it does so in vain.
+
+    Nothing that is made here holds itself.
+    """
     was = gc.isenabled()
     gc.disable()
     try:

@@ -22,6 +22,7 @@ KNOWN, UNKNOWN, MALFORMED = "known", "unknown", "malformed"
 """What a row's origin is to the store: known, not known, or not to be told because the URL names none."""
 
 SILENT = (State.UNSPECIFIED,) * len(Purpose)
+_PURPOSES = tuple(Purpose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,12 @@ class Outcome:
 
 def outcome_of(verdict: Verdict, policy: Policy) -> Outcome:
     """What a verdict comes to for a row."""
-    deciding = strictest([verdict.decision(purpose) for purpose in policy.crawl_purposes or tuple(Purpose)])
+    deciding = strictest([verdict.decision(purpose) for purpose in policy.crawl_purposes or _PURPOSES])
     signal = deciding.decisive[0] if deciding.decisive else None
     refuses_others = any(signal.scope is Scope.OTHER_AGENTS for signal in verdict.signals)
     return Outcome(
-        effects=tuple(decision.effect for decision in verdict.decisions),
-        states=tuple(verdict.states[purpose] for purpose in Purpose),
+        effects=tuple([decision.effect for decision in verdict.decisions]),
+        states=tuple([verdict.states[purpose] for purpose in _PURPOSES]),
         effect=deciding.effect,
         access=verdict.access,
         reason=deciding.reason,

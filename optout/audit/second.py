@@ -83,7 +83,6 @@ def _only(rules: Any, token: str) -> Reader:  # noqa: ANN401 - a type that Prote
     parsed = Protego()
     parsed._user_agents = {token: rules}  # noqa: SLF001
     parsed._matched_rule_set = {token: rules}  # noqa: SLF001
-    rules._parser_instance = parsed  # noqa: SLF001
     return Reader(parsed, token)
 
 
@@ -258,6 +257,8 @@ def _outweighed(refusals: Sequence[tuple[int, int, str]], saving: Sequence[tuple
         refusals: our weight, theirs, and the pattern.
         saving: our weight and theirs, which is -1 where they do not have it.
     """
+    if not saving:
+        return []
     found = []
     weakest, at = float("inf"), 0
     allowances = sorted(saving, reverse=True)

@@ -124,7 +124,6 @@ class Site:
         matcher = Matcher([*tables, [pattern.normal for pattern in doubts.patterns]])
         self.matcher: Any = matcher
         self._theirs: Any = Matcher([doubts.refusals])
-        self._readers = doubts.readers
         if self._view.kernel is not None:
             self._flatten(self._view.kernel, flatten(matcher), flatten(self._theirs))
         self.grown = True
@@ -180,7 +179,7 @@ class Site:
         number = self._numbers.get(combination)
         if number is None:
             key = self.matcher.key(combination)
-            verdict = self.compiled()._origin_verdict(key[: self._own], key[self._own : -1])  # noqa: SLF001
+            verdict = self.compiled().verdict_of(key[: self._own], key[self._own : -1])
             number = self._numbers[combination] = self._view.number(verdict)
             self.grown = True
         return number
@@ -252,6 +251,7 @@ class Site:
 
     def _second_outcome(self, url: str, combination: int, number: int) -> int:
         if self._readers is None:
+            # Not kept from the beginning: one site in hundreds ever asks, and all that Protego read is large.
             self._readers = self._doubts(self.compiled()).readers
         if not any(reader.forbids(url) for reader in self._readers):
             return number
@@ -358,8 +358,14 @@ def _order(compiled: CompiledOrigin) -> str:
     """Names the statements of all tables in their order."""
     told = [
         [
-            (bound.protocol.name, bound.statement.pattern, bound.statement.reason, str(bound.statement.place))
-            for bound in order.bounds
+            (
+                protocol.name,
+                stated.pattern,
+                stated.reason,
+                stated.place.resource,
+                stated.place.line or str(stated.place),
+            )
+            for protocol, stated, _, _ in order.bounds
         ]
         for order in _tables(compiled)
     ]

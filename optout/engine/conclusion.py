@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Told = tuple[Bound, Sequence[Signal]]
 
 STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
+_SILENCE = dict.fromkeys(Purpose, State.UNSPECIFIED)
 _CLOSENESS = {layer: rank for rank, layer in enumerate(Layer)}
 
 
@@ -61,7 +62,7 @@ class Ground:
         gaps = [
             (_gap_effect(carrier, availability, self.policy), f"coverage.{availability}:{carrier}")
             for carrier, availability in self.coverage.carriers
-            if availability in {Availability.UNREACHABLE, Availability.NOT_CONSULTED}
+            if availability is Availability.UNREACHABLE or availability is Availability.NOT_CONSULTED
         ]
         return max(gaps, key=lambda gap: STRICTNESS[gap[0]], default=None)
 
@@ -95,10 +96,10 @@ def conclude(winners: Sequence[Winner], others: Refusals, ground: Ground) -> Ver
     advisory = {signal.purpose for signal in signals if signal.advisory and signal.state is State.RESERVED}
     return Verdict(
         states=states,
-        decisions=tuple([_judge(purpose, states, deciding, ground) for purpose in Purpose]),
+        decisions=tuple([_judge(purpose, states, deciding, ground) for purpose in states]),
         access=Effect.DENY if refused else _access_by_coverage(ground),
         signals=signals + other_signals(others),
-        advisory=tuple(purpose for purpose in Purpose if purpose in advisory),
+        advisory=tuple(purpose for purpose in states if purpose in advisory),
         problems=ground.problems,
         coverage=ground.coverage,
         digests=ground.digests,
@@ -124,7 +125,7 @@ def _superseding(winners: Sequence[Winner], policy: Policy) -> list[Winner]:
 
 def _merged(told: Iterable[Told]) -> dict[Purpose, State]:
     """Per purpose: any reservation reserves; else any permission permits; else nothing is specified."""
-    states = dict.fromkeys(Purpose, State.UNSPECIFIED)
+    states = _SILENCE.copy()
     for _, signals in told:
         for signal in signals:
             if RESTRICTIVE_FIRST[signal.state] < RESTRICTIVE_FIRST[states[signal.purpose]]:

@@ -137,9 +137,17 @@ class CompiledOrigin:
         if verdict is None:
             if len(self._verdicts) >= MOST_VERDICTS:
                 self._verdicts.clear()
-            verdict = conclude(self._winners(key), self._refused(other_key), self.ground)
-            self._verdicts[key + other_key] = verdict
+            verdict = self._verdicts[key + other_key] = self.verdict_of(key, other_key)
         return verdict
+
+    def verdict_of(self, key: tuple[int, ...], other_key: tuple[int, ...]) -> Verdict:
+        """The verdict where these statements count, made anew and not kept.
+
+        Args:
+            key: of each of `ranked`, which of its statements counts; -1 where none does.
+            other_key: the same of what is said to other AI crawlers.
+        """
+        return conclude(self._winners(key), self._refused(other_key), self.ground)
 
     def _decide_closer(
         self, url: str, target: str, key: tuple[int, ...], other_key: tuple[int, ...], page: Sequence[Exchange]

@@ -86,7 +86,8 @@ def _apart(statement: Statement) -> str:
         return "advisory"
     if statement.apart:
         return "apart"
-    return statement.leniency if statement.leniency in _READ_APART else ""
+    leniency = statement.leniency
+    return leniency if leniency is not None and leniency in _READ_APART else ""
 
 
 def _ranked(bounds: list[Bound]) -> Iterable[Ranked]:

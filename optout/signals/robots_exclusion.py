@@ -328,7 +328,11 @@ def _second_reading(body: bytes, token: str) -> _SecondReading | None:
     groups = robots_txt.parse(body, len(body)).groups
     if sum(len(group.agents) * len(group.rules) for group in groups) > SECOND_READER_LIMIT:
         return None
-    return _SecondReading(Protego.parse(body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf")), token)
+    parsed = Protego.parse(body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf"))
+    for rules in parsed._user_agents.values():  # noqa: SLF001 - it has no public name
+        # Rules need their parser while they are read; afterwards the two would only keep each other in memory.
+        rules._parser_instance = None  # type: ignore[assignment]  # noqa: SLF001
+    return _SecondReading(parsed, token)
 
 
 PROTOCOL = Protocol(
