@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,13 @@ def load(name: str = DEFAULT, *, as_of: date) -> Policy:
     Raises:
         PolicyError: it cannot be read, or has a fault; names file, line and key.
     """
-    policy, registry, agents = texts(name)
-    return policies.parse(policy, registry, agents, source=name).in_force(as_of)
+    return _parsed(name, *texts(name)).in_force(as_of)
+
+
+@lru_cache(maxsize=16)
+def _parsed(name: str, policy: bytes, registry: bytes, agents: bytes) -> Policy:
+    """A policy by its texts, which a command reads several times and parses once."""
+    return policies.parse(policy, registry, agents, source=name)
 
 
 def _shipped(name: str) -> bytes:
