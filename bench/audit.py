@@ -77,7 +77,7 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(2_000_000, 20_000, 5, 40_000, 20_000, 1_000)
-QUICK = Sizes(300_000, 1_000, 3, 8_000, 2_000, 100)
+QUICK = Sizes(300_000, 1_000, 5, 8_000, 2_000, 100)
 
 Figures = dict[str, float]
 Jobs = dict[str, Callable[[], object]]
