@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -116,6 +117,20 @@ def test_of_many_who_ask_at_once_one_gets_the_lease(address):
     # Whoever closes a folder gives up what it holds, so that a later one may have it.
     assert set(got) == set(keys)
     assert address.startswith("/") or len(got) == len(keys)
+
+
+def test_a_folder_can_be_opened_left_and_leased_from_by_many_at_the_same_moment(tmp_path):
+    for number in range(60):
+        folder, barrier = str(tmp_path / str(number)), threading.Barrier(6)
+
+        def come_and_go(holder, folder=folder, barrier=barrier):
+            barrier.wait()
+            with open_store(folder, create=True) as own:
+                return own.backend.lease(["one", "two"], holder, 60)
+
+        with ThreadPoolExecutor(6) as pool:
+            taken = list(pool.map(come_and_go, [f"holder{one}" for one in range(6)]))
+        assert set.union(*taken) == {"one", "two"}
 
 
 _LEASE_AND_DIE = """

@@ -8,18 +8,16 @@ begun can be begun again at once.
 from __future__ import annotations
 
 import fcntl
-import sqlite3
 import time
 from typing import TYPE_CHECKING, BinaryIO
+
+from optout.acquisition.shared_sqlite import alone, open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
 FILE_NAME = "leases.sqlite"
-WAIT_MILLISECONDS = 60_000
-"""How long one process waits for another that writes."""
-
 _LOCK = "holder-{}.lock"
 _DAY = 86_400
 _SCHEMA = "CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL)"
@@ -41,12 +39,7 @@ class Leases:
         """
         self._directory = directory
         self._locks: dict[str, BinaryIO] = {}
-        path = directory / FILE_NAME
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.execute(_SCHEMA)
+        self._connection = open_shared(directory / FILE_NAME, "OFF", _SCHEMA)
 
     def lease(self, keys: Collection[str], holder: str, seconds: float) -> set[str]:
         """Take or keep leases; see `Backend.lease`."""
@@ -85,21 +78,26 @@ class Leases:
 
     def _show_life(self, holder: str) -> None:
         if holder not in self._locks:
-            lock = self._path(holder).open("wb")
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between making the file and locking it a holder looks like one that has died.
+            with alone(self._directory / FILE_NAME):
+                lock = self._path(holder).open("wb")
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._locks[holder] = lock
 
     def _bury(self) -> bool:
         """End the leases of holders that have died, and tell whether there were any."""
-        buried = False
-        for path in self._directory.glob(_LOCK.format("*")):
-            holder = path.name[len(_LOCK.partition("{")[0]) : -len(_LOCK.partition("}")[2])]
-            if holder not in self._locks and _is_dead(path):
-                with self._connection:
-                    self._connection.execute("DELETE FROM leases WHERE holder = ?", (holder,))
-                path.unlink(missing_ok=True)
-                buried = True
-        return buried
+        with alone(self._directory / FILE_NAME):
+            paths = self._directory.glob(_LOCK.format("*"))
+            return sum(map(self._bury_one, paths)) > 0
+
+    def _bury_one(self, path: Path) -> bool:
+        holder = path.name[len(_LOCK.partition("{")[0]) : -len(_LOCK.partition("}")[2])]
+        if holder in self._locks or not _is_dead(path):
+            return False
+        with self._connection:
+            self._connection.execute("DELETE FROM leases WHERE holder = ?", (holder,))
+        path.unlink(missing_ok=True)
+        return True
 
 
 def _is_dead(path: Path) -> bool:

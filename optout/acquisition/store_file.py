@@ -15,8 +15,9 @@ import zstandard
 
 from optout.acquisition.backend import FORMAT
 from optout.acquisition.captures import REDIRECT_NOT_FOLLOWED, Entry, Row, StoreError
-from optout.acquisition.file_leases import WAIT_MILLISECONDS, Leases
+from optout.acquisition.file_leases import Leases
 from optout.acquisition.recent import Recent
+from optout.acquisition.shared_sqlite import WAIT_MILLISECONDS, open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -95,7 +96,7 @@ class FileBackend:
                 directory.mkdir(parents=True, exist_ok=True)
             elif not path.is_file():
                 raise StoreError(f"{directory} holds no store", mend="fill one: optout harvest ORIGINS.txt --store DIR")
-            connection = _writer(path) if create else _reader(path)
+            connection = open_shared(path, "FULL", _SCHEMA) if create else _reader(path)
             connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
             # Readers map the file into memory, so that many processes share what they read.
             connection.execute(f"PRAGMA mmap_size = {1 << 36}")
@@ -229,15 +230,6 @@ class FileBackend:
         with self._leasing, _faults(self.directory):
             if self._leases is not None:
                 self._leases.release(keys, holder)
-
-
-def _writer(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_SCHEMA)
-    return connection
 
 
 def _reader(path: Path) -> sqlite3.Connection:
