@@ -18,8 +18,9 @@ import numpy as np
 from optout.acquisition.lists import Lists
 from optout.audit.dates import NO_DATE
 from optout.audit.listed import Listed
-from optout.audit.locate import NOWHERE, Located, Locator, buffers
+from optout.audit.locate import NOWHERE, Located, Locator
 from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
+from optout.audit.ready import WAVE, Ready
 from optout.audit.shelf import Shelf
 from optout.audit.sites import Contents, View
 from optout.audit.states import NO_STATE, Dated, States
@@ -54,9 +55,6 @@ KERNEL = compiled_tier()
 
 ORIGINS_KEPT = 200_000
 SITES_KEPT = 100_000
-WAVE = 1_024
-"""How many contents are compiled before the rows that belong to them are judged."""
-
 SINCE = "since."
 """What stands before a reason that only a later state gives."""
 
@@ -229,7 +227,7 @@ class Judge:
         self._locator, self._states = Locator(self.kernel), States()
         for view in self._views:
             view.clear()
-        self._ready = {view: _Ready(view, self._states) for view in self._views}
+        self._ready = {view: Ready(view, self._states) for view in self._views}
 
     def _read(self, origin: str) -> tuple[Dated, ...]:
         """The dated states of an origin that may count, oldest first."""
@@ -305,25 +303,8 @@ class Judge:
     def _under(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
         """What rows come to under the states that were chosen for them."""
         if self.kernel is not None:
-            return self._under_compiled(self.kernel, self._ready[view], chosen, located, rows)
+            return self._ready[view].judge(self.kernel, chosen, located, rows)
         return self._under_python(view, chosen, located, rows)
-
-    def _under_compiled(
-        self, kernel: ModuleType, ready: _Ready, chosen: np.ndarray, located: Located, rows: np.ndarray
-    ) -> np.ndarray:
-        """By the compiled tier: what is new in waves, then all else in one call."""
-        slots = np.full(len(located.codes), NO_STATE, np.int32)
-        slots[rows] = chosen
-        out = np.full(len(slots), NO_STATE, np.int32)
-        for wave in ready.make(chosen):
-            new = np.zeros(len(ready.sites) + 1, bool)
-            new[wave] = True
-            mine = new[slots]
-            _match(kernel, ready, np.where(mine, slots, NO_STATE).astype(np.int32), located, out)
-            slots[mine] = NO_STATE
-        _match(kernel, ready, slots, located, out)
-        judged: np.ndarray = out[rows]
-        return judged
 
     def _under_python(self, view: View, chosen: np.ndarray, located: Located, rows: np.ndarray) -> np.ndarray:
         """By Python alone, one site after the other, so that each is compiled once."""
@@ -407,66 +388,6 @@ def _no_search_for_cycles() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-class _Ready:
-    """The sites of states that have been judged by under a view, by the number of the state."""
-
-    def __init__(self, view: View, states: States) -> None:
-        self._view, self._states = view, states
-        self.sites: list[Site | None] = []
-        self.matchers: list[object] = []
-        self._made = np.zeros(0, bool)
-
-    def make(self, chosen: np.ndarray) -> Iterator[np.ndarray]:
-        """Make what is missing, a few at a time, so that each is compiled once; tell which states these are."""
-        grown = len(self._states.all) - len(self.sites)
-        self.sites += [None] * grown
-        self.matchers += [None] * grown
-        self._made = np.append(self._made, np.zeros(grown, bool))
-        missing = np.unique(chosen[~self._made[chosen]])
-        for wave in np.array_split(missing, -(-len(missing) // WAVE)) if len(missing) else ():
-            for number in wave.tolist():
-                state = self._states.all[number]
-                site = self.sites[number] = self._view.site(state.key, state.load)
-                self.matchers[number] = site.matcher
-            self._made[wave] = True
-            yield wave
-
-    def learn(self, slots: np.ndarray, found: np.ndarray) -> bool:
-        """Find out what combinations that have come up come to, each once however many rows have it; tell of news.
-
-        Args:
-            slots: the states of rows.
-            found: what the compiled tier says of them, -2 - combination where it knows no more than that.
-        """
-        combined = found < NO_STATE
-        pairs = np.unique((slots[combined].astype(np.int64) << 32) - 2 - found[combined])
-        news = [self.site(pair >> 32).learn(pair & 0xFFFFFFFF) for pair in pairs.tolist()]
-        return any(news)
-
-    def site(self, number: int) -> Site:
-        """The site of a state that is made."""
-        site = self.sites[number]
-        assert site is not None  # noqa: S101 - `make` comes first
-        return site
-
-
-def _match(kernel: ModuleType, ready: _Ready, slots: np.ndarray, located: Located, out: np.ndarray) -> None:
-    """Put in what rows come to; what the compiled tier leaves open is settled one by one."""
-    columns = (located.starts, *buffers(located.urls), out)
-    kernel.match(ready.matchers, slots, *columns)
-    left = np.flatnonzero((out < 0) & (slots != NO_STATE))
-    if not left.size:
-        return
-    if ready.learn(slots[left], out[left]):
-        again = np.full(len(slots), NO_STATE, np.int32)
-        again[left] = slots[left]
-        kernel.match(ready.matchers, again, *columns)
-        left = left[out[left] < 0]
-    for row in left.tolist():
-        site, number, url = ready.site(slots[row]), int(out[row]), located.url(row)
-        out[row] = site.judge_target(match_target(url), url) if number == NO_STATE else site.settle(-2 - number, url)
 
 
 def _in_order(chosen: np.ndarray, states: int) -> np.ndarray:
