@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import evidence_samples as samples
@@ -104,6 +105,21 @@ def test_there_is_an_end_to_files(layout: Layout, monkeypatch: pytest.MonkeyPatc
 def test_the_archive_is_beside_the_log(layout: Layout) -> None:
     layout.description.write_bytes(layout.description.read_bytes().replace(b"../signals", b"/etc/ssl"))
     assert any("evidence.json archive" in fault for fault in faults(layout))
+
+
+_NO_BYTES = b'{"sha256":"%s","size":0}\n' % sha256(b"").hexdigest().encode()
+
+
+@pytest.mark.parametrize("head", [b"", _NO_BYTES])
+def test_a_file_that_was_only_begun_when_its_writer_died_is_not_missed(layout: Layout, head: bytes) -> None:
+    (layout.directory.parent / "signals" / "n1-000007.warc.gz.head").write_bytes(head)
+    assert not verify(layout.directory, now=later(1000)).faults
+
+
+@pytest.mark.parametrize("head", [_NO_BYTES[:-1], _NO_BYTES.replace(b":0", b":5"), b"?"])
+def test_a_file_that_a_head_says_something_about_is_missed(layout: Layout, head: bytes) -> None:
+    (layout.directory.parent / "signals" / "n1-000007.warc.gz.head").write_bytes(head)
+    assert any("n1-000007.warc.gz" in fault for fault in faults(layout))
 
 
 @pytest.mark.parametrize(

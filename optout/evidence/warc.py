@@ -232,14 +232,17 @@ class SignalArchive:
         if not data or self._path is None:
             return
         if self._file is None:
+            # Before the file, so that whoever is killed in between leaves no file without a head.
+            head_path(self._path).write_bytes(_head_bytes(0, self._hash.hexdigest()))
             self._file = self._path.open("xb")
             sync_directory(self.directory)
         self._file.write(data)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._hash.update(data)
-        with head_path(self._path).open("wb", buffering=0) as head:
-            head.write(encode({"sha256": self._hash.hexdigest(), "size": self._size}) + b"\n")
+        # Written over at once and not cut off first: it never gets shorter, and a kill leaves the old or the new.
+        with head_path(self._path).open("r+b", buffering=0) as head:
+            head.write(_head_bytes(self._size, self._hash.hexdigest()))
 
     def _next_path(self) -> Path:
         last = max((int(path.name[-14:-8]) for path in archive_files(self.directory, self.prefix)), default=-1)
@@ -421,6 +424,10 @@ def _cut(path: Path, broken: Broken) -> None:
     with disk_errors(path), path.open("r+b") as file:
         file.truncate(broken.offset)
         os.fsync(file.fileno())
+
+
+def _head_bytes(size: int, digest: str) -> bytes:
+    return encode({"sha256": digest, "size": size}) + b"\n"
 
 
 def read_head(path: Path) -> tuple[int, str] | None:
