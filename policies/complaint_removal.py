@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from optout.errors import EvidenceError
+from optout.evidence.files import file_hash
 from optout.evidence.layout import find, read_description
 from optout.evidence.warc import index_path, read_index
 from policies.complaint_search import DATASET, PAGE, Finder, Hit, in_audit
@@ -246,8 +247,7 @@ def _written(directory: Path, manifest: Mapping[str, Any]) -> Iterator[File]:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise ComplaintError(f"{path} cannot be read: {error.strerror or error}") from error
 

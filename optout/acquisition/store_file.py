@@ -97,7 +97,6 @@ class FileBackend:
             elif not path.is_file():
                 raise StoreError(f"{directory} holds no store", mend="fill one: optout harvest ORIGINS.txt --store DIR")
             connection = open_shared(path, "FULL", _SCHEMA) if create else _reader(path)
-            connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
             # Readers map the file into memory, so that many processes share what they read.
             connection.execute(f"PRAGMA mmap_size = {1 << 36}")
             found = connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
@@ -239,7 +238,8 @@ def _reader(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
         connection.execute("SELECT 1 FROM about").fetchone()
     except sqlite3.OperationalError:
-        return sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {WAIT_MILLISECONDS}")
     return connection
 
 

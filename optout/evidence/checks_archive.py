@@ -131,15 +131,14 @@ def _indexed(directory: Path | None) -> set[str]:
     """The names of the files that indexes and heads are about; a head of no bytes is written before its file is."""
     if directory is None:
         return set()
-    heads = [path for path in directory.glob("*.warc.gz.head") if path.stat().st_size]
-    begun = {path.name.removesuffix(".head") for path in heads if _acknowledges(path.with_suffix(""))}
-    return begun | {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")}
+    heads = {path.name.removesuffix(".head") for path in directory.glob("*.warc.gz.head") if _acknowledges(path)}
+    return heads | {f"{path.stem}.warc.gz" for path in directory.glob("*.cdxj")}
 
 
-def _acknowledges(path: Path) -> bool:
-    """Whether the head of a file says that some of it was acknowledged, or cannot be read."""
-    head = warc.read_head(path)
-    return head is None or head[0] > 0
+def _acknowledges(head: Path) -> bool:
+    """Whether a head says that some of its file was acknowledged, or says something that cannot be read."""
+    said = warc.read_head(head.with_suffix(""))
+    return said[0] > 0 if said else head.stat().st_size > 0
 
 
 def _check_file(step: Step, path: Path, logged: str | None, reader: ArchiveReader) -> None:

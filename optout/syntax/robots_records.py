@@ -173,6 +173,4 @@ class RobotsFile:
     @cached_property
     def addressed(self) -> frozenset[str]:
         """Every product token that a group names by the letter."""
-        return frozenset([token for group in self.groups for agent in group.agents for token in agent.tokens]) - {
-            EVERYONE
-        }
+        return frozenset[str]().union(*(group.tokens for group in self.groups)) - {EVERYONE}
