@@ -114,7 +114,7 @@ def fetch(serve, seconds=0.6, **limits):
 
 
 @pytest.mark.parametrize(
-    ("serve", "error"),
+    ("serve", "errors"),
     [
         (endless(OK, b"X", 0.05), "timeout"),
         (endless(OK, b"X-A: b\r\n", 0.05), "timeout"),
@@ -124,7 +124,8 @@ def fetch(serve, seconds=0.6, **limits):
         (endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 0.02), "timeout"),
         (endless(CHUNKED, b"1\r\nx\r\n", 0.02), "timeout"),
         (endless(CHUNKED + b"5;", b"x" * 10_000), "timeout"),
-        (endless(CHUNKED + b"0\r\n", b"X: y\r\n" * 100), "malformed-response"),
+        # How much of it is read at once decides whether the head is still waited for when the trailers end it.
+        (endless(CHUNKED + b"0\r\n", b"X: y\r\n" * 100), "malformed-response broken-body"),
         (answer(OK + b"Content-Length: 100\r\n\r\nshort"), "broken-body"),
         (answer(OK + b"Content-Length: 100\r\n\r\nshort", then=5), "timeout"),
         (answer(OK + b"Content-Length: -1\r\n\r\nshort"), "malformed-response"),
@@ -145,14 +146,15 @@ def fetch(serve, seconds=0.6, **limits):
         "no-last-chunk", "no-http-at-all", "no-status", "zero-in-location", "long-location", "nothing",
     ],
 )  # fmt: skip
-def test_it_costs_little_and_is_unreachable(serve, error):
+def test_it_costs_little_and_is_unreachable(serve, errors):
     tracemalloc.start()
     try:
         exchange = fetch(serve)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (exchange.error, exchange.status, exchange.body) == (error, None, b"")
+    assert exchange.error in errors.split()
+    assert (exchange.status, exchange.body) == (None, b"")
     assert exchange.availability is Availability.UNREACHABLE
     assert peak < 20_000_000
 
