@@ -66,12 +66,28 @@ def test_data_and_output_in_a_bucket_give_the_same_bytes(store, s3, tmp_path, ca
     written = {name for name in local if name.startswith(("decisions/", "kept/"))}
     assert {name: remote[name] for name in written} == {name: local[name] for name in written}
     reports = [json.loads(one["report.json"]) for one in (local, remote)]
+    verifying = [report["advice"].pop()["command"] for report in reports]
+    assert verifying == [f"optout evidence verify {name} --store STORE" for name in ("OUT", "COPY")]
     for report in reports:
         del report["faults"]
         for file in report["files"]:
             file["unreadable"] = file["unreadable"] is not None
     assert reports[0] == reports[1]
     assert remote.keys() == local.keys()
+
+
+def test_origins_that_nobody_knows_are_harvested_from_the_bucket(s3, tmp_path, capsys):
+    store, server = tmp_path / "store", tmp_path / "saved"
+    (server / "open.example").mkdir(parents=True)
+    (server / "open.example" / "robots.txt").write_bytes(b"User-agent: *\nAllow: /\n")
+    assert main(["harvest", "--store", str(store), "--import", str(server)]) == 0
+    s3.pipe_file("bucket/in/a.jsonl", b'{"url": "http://127.0.0.1:9/page"}\n')
+    assert audit(store, "s3://bucket/out", "s3://bucket/in/*.jsonl") == 0
+    capsys.readouterr()
+    assert main(["harvest", "s3://bucket/out/unknown-origins.txt", "--store", str(store), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["harvested"]["origins"] == {"unreachable": 1}
+    assert main(["harvest", "s3://bucket/out/no-such.txt", "--store", str(store)]) == 2
+    assert "s3://bucket/out/no-such.txt: no such object or bucket" in capsys.readouterr().err
 
 
 @pytest.fixture

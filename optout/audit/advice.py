@@ -20,7 +20,8 @@ class Advice:
 
     Attributes:
         text: what, and why.
-        command: what does it, with OUT, STORE and DATA for what the audit was given; empty where no command does.
+        command: what does it, with OUT, STORE and DATA for what the audit was given, and COPY for a copy of OUT on
+            this machine; empty where no command does.
     """
 
     text: str
@@ -31,14 +32,16 @@ class Advice:
         return {"text": self.text, "command": self.command}
 
 
-def advice(figures: Figures) -> list[Advice]:
-    """What to do next."""
+def advice(figures: Figures, *, is_remote: bool) -> list[Advice]:
+    """What to do next; of a log that lies on another file system, a copy is verified."""
     found = [*_inputs(figures), *_unknown(figures), *_coverage(figures), *_time(figures), *_choices(figures)]
     if not figures["rows"]["judged"]:
         return [Advice("No row was judged. Name files that hold rows."), *found]
     kept = _count(figures["rows"]["kept"], "row")
     what = f"Train on the {kept} in kept/, and keep this folder: its log proves what was decided."
-    return [*found, Advice(what, "optout evidence verify OUT --store STORE")]
+    if is_remote:
+        what += " Whoever checks it copies the folder to a machine of theirs first."
+    return [*found, Advice(what, f"optout evidence verify {'COPY' if is_remote else 'OUT'} --store STORE")]
 
 
 def _inputs(figures: Figures) -> Iterator[Advice]:

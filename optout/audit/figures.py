@@ -59,7 +59,7 @@ _GAPS = ((0, 1), (2, 7), (8, 30), (31, 90), (91, 366), (367, None))
 _BATCH = 50_000
 
 
-def gather(job: Job, manifests: Sequence[Manifest], directory: Path, unknown: Path) -> Figures:
+def gather(job: Job, manifests: Sequence[Manifest], directory: Path, unknown: Path, *, is_remote: bool) -> Figures:
     """The figures of an audit.
 
     Args:
@@ -67,6 +67,7 @@ def gather(job: Job, manifests: Sequence[Manifest], directory: Path, unknown: Pa
         manifests: of all its shards.
         directory: the output folder.
         unknown: the file to write unknown origins to.
+        is_remote: whether that folder is but a copy of what lies on another file system.
     """
     place = Place(directory)
     readings = job.readings()
@@ -95,7 +96,7 @@ def gather(job: Job, manifests: Sequence[Manifest], directory: Path, unknown: Pa
         }
     figures["files"] = [_file(one) for one in manifests]
     figures["faults"] = [fault for one in manifests for fault in one.listed][:1_000]
-    figures["advice"] = [one.json() for one in advice(figures)]
+    figures["advice"] = [one.json() for one in advice(figures, is_remote=is_remote)]
     return figures
 
 

@@ -176,7 +176,8 @@ class Told:
         places = np.zeros(len(texts), np.int32)
         places[needed] = np.arange(len(needed))
         ordered = pa.array([texts[code] for code in needed], pa.string())
-        return pa.DictionaryArray.from_arrays(self._spread(places[column.codes]), ordered)
+        # Every place is one of the dictionary's, which need not be looked at in each row.
+        return pa.DictionaryArray.from_arrays(self._spread(places[column.codes]), ordered, safe=False)
 
     def flags(self, name: str, value: Callable[[Outcome], bool]) -> pa.BooleanArray:
         """A column of truths, one for each row."""

@@ -28,7 +28,7 @@ def write_report(job: Job, manifests: Sequence[Manifest], directory: Location) -
     names = [place.path_of(place.decisions(one.file)) for one in manifests if one.rows]
     with near_folder(directory, names) as folder, TemporaryDirectory(prefix="optout-") as scratch:
         unknown = Path(scratch) / UNKNOWN_FILE
-        figures = gather(job, manifests, folder, unknown)
+        figures = gather(job, manifests, folder, unknown, is_remote=not isinstance(directory, Path))
         write(directory / UNKNOWN_FILE, unknown.read_bytes())
     write(directory / "report.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     write(directory / "report.html", page(figures).encode())

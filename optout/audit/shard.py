@@ -206,23 +206,27 @@ def _written(parts: tuple[Path, Path], path: Path, item: Input, job: Job, judge:
         for batch in read_on(path, form.read(path, job.columns, notes.fault)):
             judged = judge.judge(batch.urls, batch.dates, batch.pages)
             table = decisions(judge, judged, _rows(item.file, first + counts.rows, batch))
-            keep = _kept(table, batch.refused)
-            sink.write(table, keep)
+            table, keep = _kept(table, batch.refused)
+            sink.write(table)
             writer.keep(batch, keep)
             counts.rows += len(keep)
             counts.content += len(batch.pages)
             counts.kept += int(keep.sum())
         if not counts.rows:
             nothing = Batch(pa.array([], pa.string()), None)
-            sink.write(decisions(judge, judge.judge(nothing.urls), _rows(item.file, first, nothing)), np.zeros(0, bool))
+            sink.write(decisions(judge, judge.judge(nothing.urls), _rows(item.file, first, nothing)))
     return counts
 
 
-def _kept(table: pa.Table, refused: frozenset[int]) -> np.ndarray:
-    """Which rows are really kept."""
-    keep: np.ndarray = table["kept"].to_numpy().copy()
-    keep[list(refused)] = False
-    return keep
+def _kept(table: pa.Table, refused: frozenset[int]) -> tuple[pa.Table, np.ndarray]:
+    """Decisions that tell which rows are really kept, and which these are."""
+    keep: np.ndarray = table["kept"].to_numpy()
+    if refused:
+        keep = keep.copy()
+        keep[list(refused)] = False
+        place = table.column_names.index("kept")
+        table = table.set_column(place, table.schema.field(place), pa.array(keep))
+    return table, keep
 
 
 def _rows(file: str, first: int, batch: Batch) -> Rows:
@@ -243,10 +247,8 @@ class _Decisions:
         if self._writer is not None:
             self._writer.close()
 
-    def write(self, table: pa.Table, keep: np.ndarray) -> None:
-        """Write rows, with what is really kept of them."""
-        place = table.column_names.index("kept")
-        table = table.set_column(place, table.schema.field(place), pa.array(keep))
+    def write(self, table: pa.Table) -> None:
+        """Write rows."""
         if self._writer is None:
             self._writer = _decisions_writer(self._path, table.schema)
         self._writer.write_table(table)

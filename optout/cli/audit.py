@@ -330,8 +330,7 @@ def _summarise(report: dict[str, Any], directory: Location) -> None:
     for number, step in enumerate(report["advice"], 1):
         console.print(f"{number:>2}. {_plain(step['text'])}", markup=False, highlight=False)
         if step["command"]:
-            copied = step["command"].startswith("optout evidence") and not isinstance(directory, Path)
-            command = step["command"].replace("OUT", "COPY-OF-OUT" if copied else str(directory))
+            command = step["command"].replace("OUT", str(directory))
             console.print(f"    {command}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nsee {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 

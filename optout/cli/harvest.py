@@ -44,7 +44,12 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "dates, or bring in what others have captured. Running it again goes on where it stopped. The exit code is 2 "
         "where a line or a file could not be used; all others were.",
     )
-    parser.add_argument("origins", nargs="?", metavar="ORIGINS.txt", help="hosts, origins or URLs, one a line, or -")
+    parser.add_argument(
+        "origins",
+        nargs="?",
+        metavar="ORIGINS.txt",
+        help="hosts, origins or URLs, one a line, or -; may lie at a URL such as s3://...",
+    )
     parser.add_argument(
         "--store",
         required=True,
@@ -159,8 +164,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 @contextmanager
 def _list(source: str) -> Iterator[BinaryIO]:
     """The list; a pipe is taken down first, because waiting for it would hold up the visits."""
+    from optout.audit.storage import location, near
+
+    if source.lower().startswith(("http://", "https://")):
+        mend = f"write it into a file, or: echo {source} | optout harvest -"
+        raise UnreadableInput(f"{source}: is no list", mend=mend)
     try:
-        with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+        with (
+            near(location(source)) as path,
+            open(0 if source == "-" else path, "rb", closefd=source != "-") as file,
+        ):
             if file.seekable():
                 yield file
                 return
