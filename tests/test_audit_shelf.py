@@ -1,5 +1,7 @@
 """Compiled policies on disk: used where they are whole, left aside where they are not, and never another answer."""
 
+import os
+import time
 from hashlib import sha256
 
 import audit_store
@@ -12,7 +14,7 @@ from optout import engine
 from optout.acquisition.history import Store
 from optout.audit import sites
 from optout.audit.judge import KERNEL, AsOf, Judge, Reading
-from optout.audit.shelf import Shelf
+from optout.audit.shelf import Shelf, clear_unused
 from optout.identity import Identity
 
 pytestmark = pytest.mark.skipif(KERNEL is None, reason="the compiled tier was not built on this machine")
@@ -50,6 +52,26 @@ def segments(store):
 
 def no_compiling(*_):
     raise AssertionError
+
+
+def test_what_nobody_opens_any_more_is_removed(store):
+    judged(store)
+    judged(store, token="OtherBot")
+    unused, used = sorted((store / "compiled").iterdir())
+    long_ago = unused.stat().st_mtime - 31 * 86_400
+    os.utime(unused, (long_ago, long_ago))
+    clear_unused(store / "compiled", time.time())
+    assert [*(store / "compiled").iterdir()] == [used]
+    clear_unused(store / "none", time.time())
+
+
+def test_to_open_a_shelf_keeps_it(store):
+    judged(store)
+    (shelf,) = (store / "compiled").iterdir()
+    os.utime(shelf, (0, 0))
+    judged(store)
+    clear_unused(store / "compiled", time.time())
+    assert [*(store / "compiled").iterdir()] == [shelf]
 
 
 def test_what_is_on_the_shelf_is_not_compiled_again(store, monkeypatch):

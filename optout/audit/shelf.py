@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import sys
 from contextlib import suppress
 from functools import cache
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 WORTH_A_SEGMENT = 64
 """How much news makes a segment; less is compiled again rather than leave many small files."""
+
+KEPT_DAYS = 30
+"""How long the contents of a policy, agent and program stay that nobody asks for any more."""
 
 _MAGIC = b"optout flat policies 1\n\0"
 _ALIGNED = 8
@@ -66,6 +70,8 @@ class Shelf:
         self._folder = folder / sha256(orjson.dumps(about)).hexdigest()[:32]
         self._seen: set[str] = set()
         self._found: dict[str, tuple[memoryview, Any, list[Outcome]]] = {}
+        with suppress(OSError):
+            os.utime(self._folder)
         self.look()
 
     def look(self) -> None:
@@ -132,6 +138,19 @@ class Shelf:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
         self._seen.add(name)
+
+
+def clear_unused(folder: Path, now: float) -> None:
+    """Remove shelves that nobody has opened for long; who has one open still keeps what is mapped.
+
+    Args:
+        folder: of all shelves.
+        now: in seconds since 1970.
+    """
+    with suppress(OSError):
+        for shelf in folder.iterdir():
+            if now - shelf.stat().st_mtime > KEPT_DAYS * 86_400:
+                shutil.rmtree(shelf, ignore_errors=True)
 
 
 def _padded(data: bytes | memoryview) -> bytes:

@@ -134,14 +134,16 @@ def _tell_tier() -> None:
 
 def _audit(arguments: Namespace) -> int:
     from optout.audit import parts
-    from optout.audit.job import inputs, share
+    from optout.audit.job import COMPILED, inputs, share
     from optout.audit.resume import whole
+    from optout.audit.shelf import clear_unused
     from optout.audit.storage import location
 
     if not arguments.quiet:
         _tell_tier()
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
+    clear_unused(job.store / COMPILED, datetime.now(UTC).timestamp())
     files = parts.cut(_others(inputs(arguments.data), directory))
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
     with _Record(job, files, directory) as record:
