@@ -6,10 +6,14 @@ import json
 import socket
 import threading
 from contextlib import closing, contextmanager
+from io import BytesIO
 
 import audit_dataset
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from optout.audit import parts
 from optout.audit.storage import Remote, listed, location
 from optout.cli import main
 
@@ -120,6 +124,23 @@ def test_the_log_of_an_output_in_a_bucket_is_there_without_its_keys(own, s3, tmp
     capsys.readouterr()
     assert verified(s3, tmp_path / "another", own) == 1
     assert "kept/b.jsonl" in capsys.readouterr().out
+
+
+def test_a_file_that_has_grown_into_parts_leaves_nothing_of_its_whole_there(own, s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "SMALLEST", 1)
+    monkeypatch.setattr(parts, "PART_ROWS", 20)
+    path, urls = tmp_path / "big.parquet", ["https://open.example/page", "https://shut.example/page"] * 30
+    s3.pipe_file("bucket/out/kept/bigger.parquet/part-00000.parquet", b"of another dataset")
+    for rows, shards in ((12, 1), (60, 3), (42, 2), (12, 1)):
+        pq.write_table(pa.table({"url": urls[:rows]}), path, row_group_size=7)
+        assert audit(own, "s3://bucket/out", path) == 0
+        found = there(s3)
+        kept = [data for name, data in found.items() if name.startswith("kept/big.parquet")]
+        assert sum(pq.read_table(BytesIO(data)).num_rows for data in kept) == rows // 2
+        assert sum(name.startswith("decisions/") for name in found) == len(kept) == shards
+        assert "kept/bigger.parquet/part-00000.parquet" in found
+    s3.rm("bucket/out/kept/bigger.parquet/part-00000.parquet")
+    assert verified(s3, tmp_path / "copy", own) == 0
 
 
 def test_the_log_of_another_machine_is_left_as_it_is(own, s3, tmp_path, capsys):

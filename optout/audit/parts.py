@@ -9,6 +9,7 @@ The other forms are streams that can only be read from their beginning, and are 
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 
 from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
+from optout.audit.storage import names_in, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from optout.audit.job import Input
+    from optout.audit.storage import Location
 
 PART_ROWS = 1 << 22
 """Rows that a part has at least, but for the last one."""
@@ -111,26 +114,37 @@ def _start(group: pq.RowGroupMetaData) -> int:
     return min(int(place) for place in places if place is not None and place >= _HEAD)
 
 
-def clear(directory: Path, files: Sequence[Input]) -> None:
-    """Remove shards of these files that were cut otherwise, because a file has grown or shrunk since."""
+def clear(directory: Location, files: Sequence[Input]) -> None:
+    """Remove shards of these files that were cut otherwise, because a file has grown or shrunk since.
+
+    Raises:
+        UnreadableInput: the file system that is written to does not let us look or remove.
+    """
     names, wanted = {item.file for item in files}, {item.shard for item in files}
     wholes = {shard_name(name) for name in names}
-    for path in (directory / "shards").glob("*.json"):
-        if path.stem not in wanted and path.stem.partition("--part-")[0] in wholes:
-            (directory / "decisions" / f"{path.stem}.parquet").unlink(missing_ok=True)
-            path.unlink()
-    kept = {directory / "kept" / item.name for item in files}
+    for name in names_in(directory / "shards"):
+        shard = name.removesuffix(".json")
+        if shard not in wanted and shard.partition("--part-")[0] in wholes:
+            remove(directory / f"decisions/{shard}.parquet")
+            remove(directory / f"shards/{name}")
+    kept = {item.name for item in files}
+    for name in names_in(directory / "kept"):
+        if name not in kept and (name in names or _whole_of(name) in names):
+            remove(directory / f"kept/{name}")
+    if isinstance(directory, Path):
+        _make_room(directory / "kept", kept)
+
+
+def _whole_of(name: str) -> str | None:
+    """The file that something is a part of, by its name."""
+    return _PART_NAME.sub("", name) if _PART_NAME.search(name) else None
+
+
+_PART_NAME = re.compile(r"/part-[0-9]{5,}\.parquet\Z")
+
+
+def _make_room(kept: Path, names: Iterable[str]) -> None:
+    """Make room where a folder of kept rows becomes a file of them."""
     for name in names:
-        _clear_kept(directory / "kept" / name, kept)
-
-
-def _clear_kept(path: Path, wanted: set[Path]) -> None:
-    """Make room where a file of kept rows becomes a folder of them, or the other way round."""
-    if path.is_dir() and path in wanted:
-        shutil.rmtree(path)
-    elif path.is_dir():
-        for left in path.glob("part-*.parquet"):
-            if left not in wanted:
-                left.unlink()
-    elif path.is_file() and path not in wanted:
-        path.unlink()
+        if (kept / name).is_dir():
+            shutil.rmtree(kept / name)

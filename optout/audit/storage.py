@@ -154,6 +154,20 @@ def listed(url: str) -> list[tuple[Remote, str]]:
         ]
 
 
+def names_in(where: Location) -> list[str]:
+    """The files in a folder, by their names relative to it; none where there is no such folder.
+
+    Raises:
+        UnreadableInput: the file system does not let us look.
+    """
+    if isinstance(where, Path):
+        return sorted(path.relative_to(where).as_posix() for path in where.rglob("*") if path.is_file())
+    with _plainly(where.url):
+        system, path = _system(where.url)
+        found = system.find(path) if system.exists(path) else []
+        return sorted(name[len(path.rstrip("/")) + 1 :] for name in found)
+
+
 def _harmless(name: str) -> str:
     """The name of an object as one of a file: unlike that, an object may be called `../x`."""
     return "/".join("_" if part in {"", ".", ".."} else part for part in name.split("/"))

@@ -191,11 +191,10 @@ class _Record:
         from optout.audit import parts
         from optout.audit.disk import writing
 
-        if isinstance(self._directory, Path):
-            files = list(self._files.values())
-            with writing(self._directory):
-                parts.clear(self._directory, files)
-            self._log.drop_others(files)
+        files = list(self._files.values())
+        with writing(self._directory):
+            parts.clear(self._directory, files)
+        self._log.drop_others(files)
         return self
 
     def __exit__(self, *error: object) -> None:
