@@ -115,7 +115,8 @@ def unchunked(body: bytes, *, is_cut: bool = False) -> bytes:
     Raises:
         CodingError: it begins in chunks and does not go on so to its end.
     """
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while found := _CHUNK_HEAD.match(body, at):
         size = int(found[1], 16)
         if not size:
