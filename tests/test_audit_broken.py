@@ -375,6 +375,63 @@ def test_records_that_lie_about_their_length_do_not_bring_others_down(store, tmp
     assert [row["kept"] for row in rows(tmp_path / "out")] == [True, False]
 
 
+RESERVED = b'<html><head><meta name="tdm-reservation" content="1"></head></html>'
+
+
+def coded(fields: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + fields + b"\r\n" + body
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+@pytest.mark.parametrize(
+    ("answer", "faults_told"),
+    [
+        (coded(b"Content-Encoding: gzip\r\n", RESERVED), 0),
+        (coded(b"Transfer-Encoding: chunked\r\n", RESERVED), 0),
+        (coded(b"Content-Encoding: br\r\nTransfer-Encoding: chunked\r\n", RESERVED), 0),
+        (coded(b"Transfer-Encoding: chunked\r\n", b"43;x=y\r\n" + RESERVED + b"\r\n0\r\n\r\n"), 0),
+        (coded(b"Content-Encoding: gzip\r\n", gzip.compress(RESERVED)[:-9]), 1),
+        (coded(b"Content-Encoding: br\r\n", os.urandom(64)), 1),
+        (coded(b"Transfer-Encoding: chunked\r\n", b"43\r\n" + RESERVED + b"\r\nzz"), 1),
+        (b"no HTTP at all", 1),
+    ],
+    ids=["no-gzip", "no-chunks", "neither", "chunks", "half-a-gzip", "no-brotli", "half-the-chunks", "no-http"],
+)
+def test_content_is_read_as_it_is_or_its_record_not_kept(store, tmp_path, pack, answer, faults_told):
+    """Archives, Common Crawl's older ones among them, have removed codings that their header fields still name."""
+    urls = ("https://open.example/a", "https://open.example/b", "https://shut.example/c", "https://open.example/d")
+    parts = [pack(record(url, answer if url.endswith("b") else HTTP % b"x")) for url in urls]
+    path = tmp_path / f"data.warc{ {gzip.compress: '.gz', zstandard.compress: '.zst'}.get(pack, '') }"
+    path.write_bytes(b"".join(parts))
+    assert audit(path, store, tmp_path / "out") == (2 if faults_told else 0)
+    assert [row["kept"] for row in rows(tmp_path / "out")] == [True, False, False, True]
+    assert len(faults(tmp_path / "out")) == faults_told
+    assert (tmp_path / "out/kept" / path.name).read_bytes() == parts[0] + parts[3]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("junk", [bytes(999), b"\x1f\x8bxxxx", b"WARC/1.0\r\n"], ids=["zeros", "gzip", "head"])
+def test_what_stands_behind_the_last_record_that_was_judged_is_not_kept(store, tmp_path, pack, junk):
+    first, shut = (pack(record(f"https://{name}.example/a", HTTP % b"x")) for name in ("open", "shut"))
+    path = tmp_path / f"data.warc{ {gzip.compress: '.gz', zstandard.compress: '.zst'}.get(pack, '') }"
+    path.write_bytes(first + junk + shut)
+    code = audit(path, store, tmp_path / "out")
+    kept = (tmp_path / "out/kept" / path.name).read_bytes()
+    assert kept.startswith(first)
+    assert shut not in kept
+    assert code == 2 or [row["url"] for row in rows(tmp_path / "out")][1:] == ["https://shut.example/a"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_records_that_are_compressed_as_one_are_not_copied_in_parts(store, tmp_path, pack):
+    whole = b"".join(record(f"https://{name}.example/a", HTTP % b"x") for name in ("open", "shut", "open"))
+    path = tmp_path / f"data.warc.{'gz' if pack is gzip.compress else 'zst'}"
+    path.write_bytes(pack(whole))
+    assert audit(path, store, tmp_path / "out") == 2
+    assert not (tmp_path / "out/kept" / path.name).exists()
+    assert "warcio recompress" in json.loads((tmp_path / "out/report.json").read_text())["files"][0]["unreadable"]
+
+
 # Files that change, and places that cannot be written.
 
 

@@ -178,8 +178,15 @@ def table(**columns):
             },
             "ends before",
         ),
+        (
+            {
+                "headers": ['{"Content-Encoding": "br"}', None],
+                "body": pa.array([brotli.compress(CLOSED * 9)[:-5], CLOSED]),
+            },
+            "ends before",
+        ),
     ],
-    ids=["no-body", "binary-url", "status", "time", "future", "json", "triples", "numbers", "half-a-gzip"],
+    ids=["no-body", "binary-url", "status", "time", "future", "json", "triples", "numbers", "half-a-gzip", "half-a-br"],
 )
 def test_a_bad_row_is_a_fault_with_its_number_and_is_no_permission(tmp_path, column, says):
     pq.write_table(table(**column), tmp_path / "a.parquet")
@@ -197,6 +204,34 @@ def test_bodies_are_taken_with_and_without_their_coding(tmp_path, name):
     pq.write_table(table(headers=headers, body=pa.array([made, CLOSED])), tmp_path / "a.parquet")
     visits, faults = read(tmp_path / "a.parquet")
     assert ([visit.body for visit in visits], faults) == ([CLOSED, CLOSED], [])
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_times_may_be_finer_than_python_has_them(tmp_path, zone):
+    """As pandas writes them."""
+    times = pa.array([1_700_000_000_123_456_789] * 2, pa.timestamp("ns", zone))
+    pq.write_table(table(fetched_at=times), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert faults == []
+    assert {visit.fetched_at for visit in visits} == {datetime(2023, 11, 14, 22, 13, 20, 123_456, UTC)}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pa.array([[("X-Robots-Tag", "noai")]] * 2, pa.map_(pa.string(), pa.string())),
+        pa.array([[("X-Robots-Tag", ["noai"])]] * 2, pa.map_(pa.string(), pa.list_(pa.string()))),
+        pa.array([[{"value": "noai", "name": "X-Robots-Tag"}]] * 2),
+        pa.array([{"X-Robots-Tag": "noai", "other": None}] * 2),
+        pa.array(['{"X-Robots-Tag": ["noai"]}'] * 2),
+    ],
+    ids=["map", "map-of-lists", "objects", "struct", "json"],
+)
+def test_header_fields_are_understood_however_they_are_written(tmp_path, headers):
+    pq.write_table(table(headers=headers), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert faults == []
+    assert {visit.headers for visit in visits} == {(("X-Robots-Tag", "noai"),)}
 
 
 def test_a_huge_cell_is_cut(tmp_path):

@@ -7,6 +7,7 @@ permits what the whole one forbids. Libraries that decode while they fetch give 
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,65 @@ def decoded(body: bytes, names: list[str], limit: int, *, is_cut: bool = False) 
         is_cut = is_cut or len(body) > limit
         body = body[:limit]
     return body, is_cut
+
+
+def plain(body: bytes, headers: Iterable[tuple[str, str]], limit: int, *, is_cut: bool = False) -> tuple[bytes, bool]:
+    """A body without its codings, which many collectors remove while they leave the fields that name them.
+
+    Octets that no text has (WHATWG MIME Sniffing, "binary data byte") show that a body still is in its coding.
+
+    Args:
+        body: as it was kept.
+        headers: of its message.
+        limit: as for `decoded`.
+        is_cut: as for `decoded`.
+
+    Returns:
+        as `decoded`.
+
+    Raises:
+        CodingError: it is in a coding and cannot be decoded.
+    """
+    try:
+        body, is_cut = decoded(body, codings(headers), limit, is_cut=is_cut)
+    except CodingError:
+        if body.startswith(_MAGIC) or _BINARY.search(body, 0, _SNIFFED):
+            raise
+    return body[:limit], is_cut or len(body) > limit
+
+
+_MAGIC = (_GZIP_MAGIC, b"\x28\xb5\x2f\xfd")
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_SNIFFED = 1_445
+"""How many octets of a resource its kind is told by (WHATWG MIME Sniffing, section 5.2)."""
+
+
+def unchunked(body: bytes, *, is_cut: bool = False) -> bytes:
+    """A body without its chunks (RFC 9112 section 7.1); as it is where a collector has removed them.
+
+    Args:
+        body: as it was kept.
+        is_cut: as for `decoded`.
+
+    Raises:
+        CodingError: it begins in chunks and does not go on so to its end.
+    """
+    parts: list[bytes] = []
+    at = 0
+    while found := _CHUNK_HEAD.match(body, at):
+        size = int(found[1], 16)
+        if not size:
+            return b"".join(parts)
+        parts.append(body[found.end() : found.end() + size])
+        at = found.end() + size
+    if not at:
+        return body
+    if not is_cut:
+        raise CodingError("its chunks end early")
+    return b"".join(parts)
+
+
+_CHUNK_HEAD = re.compile(rb"(?:\r?\n)?([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]{0,1000})?\r?\n")
 
 
 def _gunzip(data: bytes, limit: int) -> tuple[bytes, bool]:

@@ -67,11 +67,20 @@ class Reader:
         row = first
         try:
             for batch in file.iter_batches(_rows_at_once(file, number), row_groups=[number], columns=columns):
-                for values in batch.to_pylist():
+                for values in _in_microseconds(batch).to_pylist():
                     yield from _row(values, f"row {row}", path, self._roles)
                     row += 1
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             yield Fault(str(path), f"row group {number} from row {row}", _first_line(error))
+
+
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Times that Python can hold: pandas writes nanoseconds, and what is behind the microsecond tells nothing."""
+    at = batch.schema.get_field_index("fetched_at")
+    kind = batch.column(at).type
+    if not pa.types.is_timestamp(kind) or kind.unit != "ns":
+        return batch
+    return batch.set_column(at, "fetched_at", batch.column(at).cast(pa.timestamp("us", kind.tz), safe=False))
 
 
 def _rows_at_once(file: pq.ParquetFile, number: int) -> int:
@@ -104,16 +113,16 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
     headers = _headers(values.get("headers"))
     if status is not None and 200 <= status < 300 and values["body"] is None:
         raise ValueError(f"status {status} without a body, which might have said anything")
-    body = _plain(_body(values["body"]), headers)
+    body, is_cut = coding.plain(_body(values["body"]), headers, _LARGEST)
     return Exchange(
         url,
         role,
         status=status,
         headers=headers,
-        body=body[:_LARGEST],
+        body=body,
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
-        truncated=len(body) > _LARGEST,
+        truncated=is_cut,
     )
 
 
@@ -121,19 +130,6 @@ def _body(value: object) -> bytes:
     if value is None:
         return b""
     return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
-
-
-def _plain(body: bytes, headers: Headers) -> bytes:
-    """A body without codings, which some collectors remove and some do not; two of them show by their first octets."""
-    names = coding.codings(headers)
-    if not names:
-        return body
-    try:
-        return coding.decoded(body, names, _LARGEST + 1)[0]
-    except coding.CodingError:
-        if body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
-            raise
-        return body
 
 
 def _time(value: object) -> datetime:
@@ -150,13 +146,13 @@ def _headers(value: Any) -> Headers:  # noqa: ANN401 - whatever the column holds
     if value is None:
         return ()
     pairs = value.items() if isinstance(value, dict) else map(_pair, value)
-    return tuple((str(name), str(text)) for name, text in pairs if text is not None)
+    several = ((name, texts if isinstance(texts, list) else [texts]) for name, texts in pairs)
+    return tuple((str(name), str(text)) for name, texts in several for text in texts if text is not None)
 
 
 def _pair(value: Any) -> tuple[object, object]:  # noqa: ANN401 - whatever the column holds
     if isinstance(value, dict):
-        name, text = value.values()
-        return name, text
+        value = (value["name"], value["value"]) if value.keys() >= {"name", "value"} else value.values()
     name, text = value
     return name, text
 

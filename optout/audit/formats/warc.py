@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
+from optout.acquisition import coding
 from optout.acquisition.files import FileReader
 from optout.audit.dates import NO_DATE, moment_of
 from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
@@ -67,15 +70,20 @@ class WarcFormat:
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
         """Read records as far as the file is whole."""
         del columns
-        gathered = _Gathered()
+        gathered, last, broken = _Gathered(), None, ""
         with _opened(path) as stream, FileReader() as files:
-            for record in _records(stream, path, fault):
-                if gathered.full and record.record_type & (_ROWS | WarcRecordType.request):
-                    yield gathered.batch(record.stream_pos)
-                    gathered = _Gathered()
-                gathered.add(record, files, fault)
+            try:
+                for record in _records(stream, path):
+                    _check_alone(record.stream_pos, last, path)
+                    last = record.stream_pos
+                    if gathered.full and record.record_type & (_ROWS | WarcRecordType.request):
+                        yield gathered.batch(record.stream_pos)
+                        gathered = _Gathered()
+                    gathered.add(record, files, fault)
+            except _Broken as error:
+                broken = f"cannot be read on: {error}"
             if gathered.spans:
-                yield gathered.batch(os.fstat(stream.fileno()).st_size)
+                yield gathered.last(stream, broken, fault)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -110,6 +118,7 @@ class _Gathered:
         self._pages: dict[int, tuple[Exchange, ...]] = {}
         self._refused: set[int] = set()
         self._bytes = 0
+        self._length = 0
 
     @property
     def full(self) -> bool:
@@ -118,6 +127,7 @@ class _Gathered:
 
     def add(self, record: WarcRecord, files: FileReader, fault: Report) -> None:
         url = (record.headers.get("WARC-Target-URI") or "").strip().removeprefix("<").removesuffix(">")
+        self._length = record.content_length
         if not record.record_type & _ROWS:
             self.spans.append(_Span(record.stream_pos, None, url))
             return
@@ -134,10 +144,24 @@ class _Gathered:
             page = _page(record, url, files)
         except (OSError, ValueError, EOFError, zlib.error) as error:
             fault(f"record at byte {record.stream_pos}", f"its content cannot be read: {error}")
+            self._refused.add(row)
             page = ()
         if page:
             self._pages[row] = page
             self._bytes += sum(len(item.body) for item in page)
+
+    def last(self, stream: IO[bytes], broken: str, fault: Report) -> Batch:
+        """The batch at the end of what can be read. What stands behind it was not judged, so it is not copied."""
+        span = self.spans[-1]
+        size = os.fstat(stream.fileno()).st_size
+        end = _end(stream, span.start, self._length)
+        if broken or (span.row not in self._refused and (end is None or end < size)):
+            fault("after the last record that was judged", broken or "what follows is no record")
+        if end is None:
+            end = span.start
+            self.spans.pop()
+            self._refused |= set() if span.row is None else {span.row}
+        return self.batch(end)
 
     def batch(self, end: int) -> Batch:
         """The batch, which ends before a place in the file."""
@@ -163,17 +187,15 @@ def _whole(record: WarcRecord) -> bool:
 
 
 def _page(record: WarcRecord, url: str, files: FileReader) -> tuple[Exchange, ...]:
-    """What a record holds: a page, or what a file says about itself."""
-    if record.record_type == WarcRecordType.conversion:
+    """What a record holds: a page, or what a file says about itself.
+
+    Raises:
+        ValueError: its content cannot be read.
+    """
+    if record.record_type == WarcRecordType.conversion or not record.content_length:
         return ()
-    if record.is_http:
-        record.parse_http(auto_decode="all")
-    fields: Any = record.http_headers
-    status = 200 if fields is None else fields.status_code or 200
-    pairs = () if fields is None else fields.items()
-    headers = tuple((str(name), str(value)) for name, value in pairs)
+    status, headers, body = _answer(record)
     declared = (record.http_content_type or record.headers.get("Content-Type") or "").lower()
-    body = record.reader.read(LARGEST_PAGE)
     is_page = declared.startswith(_PAGES) or (not declared and b"<" in body[:512])
     page = page_exchange(url, body if is_page else b"", headers, status)
     if is_page or not body or declared.startswith(("text/", "application/json", "application/http")):
@@ -184,8 +206,90 @@ def _page(record: WarcRecord, url: str, files: FileReader) -> tuple[Exchange, ..
     return (page, *found.exchanges)
 
 
-def _records(stream: IO[bytes], path: Path, fault: Report) -> Iterator[WarcRecord]:
-    """The records up to the first that is broken; without any, the file is no WARC."""
+def _answer(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
+    """Status, header fields, and content without codings, which some archives have removed under the same fields."""
+    if not record.is_http:
+        return 200, (), record.reader.read(LARGEST_PAGE)
+    record.parse_http(auto_decode="none")
+    fields: Any = record.http_headers
+    if fields is None or fields.status_code is None:
+        raise ValueError("no HTTP response in it")
+    headers = tuple((str(name), str(value)) for name, value in fields.items())
+    is_cut = "WARC-Truncated" in record.headers or record.content_length > LARGEST_PAGE
+    body = record.reader.read(LARGEST_PAGE)
+    if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers):
+        body = coding.unchunked(body, is_cut=is_cut)
+    return fields.status_code, headers, coding.plain(body, headers, LARGEST_PAGE, is_cut=is_cut)[0]
+
+
+def _check_alone(start: int, last: int | None, path: Path) -> None:
+    """Make sure that a record can be copied without the one before it.
+
+    Raises:
+        UnreadableInput: they are compressed as one.
+    """
+    if start == last:
+        mend = "compress it record by record (WARC 1.1, annex D): warcio recompress IN OUT"
+        raise UnreadableInput(f"{path}: several records are compressed as one", mend=mend)
+
+
+def _end(stream: IO[bytes], start: int, length: int) -> int | None:
+    """The place behind a record and the line breaks that end it; None where that cannot be told.
+
+    Args:
+        stream: the file.
+        start: of the record.
+        length: of its block.
+    """
+    stream.seek(start)
+    magic = stream.read(4)
+    stream.seek(start)
+    if magic.startswith(b"\x1f\x8b"):
+        return _packed_end(stream, length, lambda: zlib.decompressobj(31))
+    if magic == zstandard.FRAME_HEADER:
+        return _packed_end(stream, length, lambda: zstandard.ZstdDecompressor().decompressobj())
+    head = stream.read(_STEP)
+    blank = _BLANK.search(head)
+    if blank is None or (end := start + blank.end() + length) > os.fstat(stream.fileno()).st_size:
+        return None
+    stream.seek(end)
+    rest = stream.read(_STEP)
+    return end + len(rest) - len(rest.lstrip(b"\r\n"))
+
+
+def _packed_end(stream: IO[bytes], length: int, begin: Callable[[], Any]) -> int | None:
+    """The same for compressed members, of which a record has as many as its block needs."""
+    made, data = 0, b""
+    while made <= length:
+        member = begin()
+        while not member.eof:
+            data = data or stream.read(_SIP)
+            if not data:
+                return None
+            try:
+                made += len(member.decompress(data))
+            except (zlib.error, zstandard.ZstdError):
+                return None
+            data = member.unused_data
+    return stream.tell() - len(data)
+
+
+_BLANK = re.compile(rb"\r?\n\r?\n")
+_SIP = 1 << 12
+"""So little is unpacked at once that a bomb does not fill the memory."""
+
+
+class _Broken(Exception):
+    """What comes after some records is none."""
+
+
+def _records(stream: IO[bytes], path: Path) -> Iterator[WarcRecord]:
+    """The records up to the first that is broken.
+
+    Raises:
+        UnreadableInput: there is none, so that the file is no WARC.
+        _Broken: there are others.
+    """
     seen = False
     try:
         for record in ArchiveIterator(stream, parse_http=False, quirks_mode=True):
@@ -194,7 +298,7 @@ def _records(stream: IO[bytes], path: Path, fault: Report) -> Iterator[WarcRecor
     except (OSError, ValueError, EOFError, zlib.error) as error:
         if not seen:
             raise UnreadableInput(f"{path}: {error}", mend="the file is no WARC file") from error
-        fault("after the last record that was judged", f"cannot be read on: {error}")
+        raise _Broken(error) from error
     if not seen and os.fstat(stream.fileno()).st_size:
         raise UnreadableInput(f"{path}: no record in it", mend="the file is no WARC file")
 
