@@ -242,6 +242,7 @@ def test_rules_before_an_agent_are_kept_apart():
         ("360Spider", ("360spider",), "", (), None),
         ("meta-externalagent/1.1", ("meta-externalagent",), "/1.1", (), "agent-with-version"),
         ("CCBot/2.0 (http://a.example/faq/)", ("ccbot",), "/2.0 (http://a.example/faq/)", (), "agent-with-version"),
+        ("Moz/5 (x; Foo/1.0)", ("moz",), "/5 (x; Foo/1.0)", ("moz", "foo"), "agent-with-version"),
         ("Foo Bar", ("foo",), "Bar", ("foo", "bar"), "agent-with-spaces"),
         ("GPTBot, CCBot", ("gptbot",), ", CCBot", ("gptbot", "ccbot"), "agent-list"),
         ("one | two bot |one", ("one",), "| two bot |one", ("one", "two", "bot"), "agent-list"),
@@ -333,6 +334,10 @@ def test_one_file_is_cut_once():
         ("Disalow: /best", "misspelt-field", ["/best"]),
         ("Disaalow: /best", "misspelt-field", ["/best"]),
         ("Disallow /best", "no-colon", ["/best"]),
+        ("Disallow=/best", "no-colon", ["/best"]),
+        ("Disallow:: /best", "no-leading-slash", ["/best"]),
+        ('Disallow: "/best"', "no-leading-slash", ["/best"]),
+        ("Disallow: Disallow: /best", "no-leading-slash", ["/best"]),
         ("echo Disallow: /best", "misspelt-field", ["/best"]),
         ("User agent: x", "misspelt-field", []),
         ("er-agent: x", "misspelt-field", []),
@@ -351,6 +356,35 @@ def test_fault(line, code, meant):
     assert intended(file) == meant
     for record in file.groups[0].intended:
         assert (record.field, record.line, record.offset, record.raw, record.group) == ("disallow", 3, 15, line, 0)
+
+
+@pytest.mark.parametrize("line", ["Useragent: x", "User agent: x", "er-agent: x", "User-agent x", "User-agent = x"])
+def test_a_misspelt_agent_line_keeps_whom_it_meant_and_the_rules_behind_it(line):
+    file = file_of(
+        "User-agent: *", "Allow: /", "", line, "Disallow: /a", "Allow: /a/b", "User-agent: y", "Disallow: /c"
+    )
+    assert [(group.tokens, [rule.value for rule in group.rules]) for group in file.meant] == [({"x"}, ["/a", "/a/b"])]
+    assert not allowed(file, "x", "/a"), "by the letter the rule belongs to the group above"
+
+
+def test_misspelt_and_true_agent_lines_in_one_run_share_what_follows():
+    file = file_of("Useragent: x", "User-agent: y", "Useragent: z", "Disallow: /a", "Useragent: v", "Disallow: /b")
+    assert [(group.tokens, [rule.value for rule in group.rules]) for group in file.meant] == [
+        ({"x", "z"}, ["/a"]),
+        ({"v"}, ["/b"]),
+    ]
+    assert allowed(file, "x", "/a")
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_a_file_in_utf_16_holds_groups_that_were_meant(codec, mark):
+    text = "# caf\xe9 \U0001f600\r\nUser-agent: *\nDisallow: /a\n"
+    body = (mark + text).encode(codec)
+    file = parse(body)
+    rule = file.meant[-1].rules[0]
+    assert (file.groups, file.meant[-1].tokens, rule.value) == ((), {"*"}, "/a")
+    assert body[rule.offset :].decode(codec) == "Disallow: /a\n"
 
 
 def test_what_was_meant_never_decides_by_the_letter():

@@ -143,6 +143,10 @@ def _group_rules(file: RobotsFile, url: str) -> Iterator[Statement]:
         yield from _stated(rules, listed, _LISTED)
         yield from _repaired(group, named | listed, url)
         yield from _no_training(group.others, named)
+    for group in file.meant:
+        # Apart, so that an `Allow` in such a group bears on its own refusals and lifts none of the letter.
+        agents = group.tokens | group.listed
+        yield from (one._replace(apart=True) for one in _stated(_with_path(group.rules), agents, _REPAIRED))
 
 
 def _with_path(records: Iterable[Record]) -> list[Record]:
@@ -187,7 +191,7 @@ def _names_a_path(record: Record, url: str) -> bool:
     written = record.raw.partition(":")[2].strip()
     if written.lower().startswith(("http://", "https://")):
         return _site(written) == _site(url)
-    return not written or written.startswith(("/", "*"))
+    return not written or bool(robots_txt.named_path(written))
 
 
 def _site(url: str) -> str:
@@ -241,9 +245,13 @@ def _file_itself(statements: Iterable[Statement], everyone: Agents) -> Iterator[
 
     The end anchor makes the rule an octet longer than `Disallow: /robots.txt`.
     """
-    for leniency in dict.fromkeys(statement.leniency for statement in statements if statement.refuses_access):
+    readings = dict.fromkeys((one.leniency, one.apart) for one in statements if one.refuses_access)
+    for leniency, apart in readings:
         value = "robots.txt itself is always allowed"
-        yield Statement("robots.file-itself", _FILE, value, agents=everyone, pattern=f"{ROLE}$", leniency=leniency)
+        pattern = f"{ROLE}$"
+        yield Statement(
+            "robots.file-itself", _FILE, value, agents=everyone, pattern=pattern, leniency=leniency, apart=apart
+        )
 
 
 # The second reader.

@@ -541,6 +541,7 @@ PROTOCOL = Protocol(
     read=read,
     problems={
         "rsl.content-url": "A content element's url is neither a path pattern nor a full URL of one host.",
+        "rsl.entity": "An element holds an entity, which may stand for anything; the document is not valid.",
         "rsl.in-body": "A licence stands in the body, where it speaks for the element around it only.",
         "rsl.insecure": "A licence is named by a plain http URL; documents are to be fetched over HTTPS.",
         "rsl.license-not-absolute": "What names a licence is no absolute http or https URL.",

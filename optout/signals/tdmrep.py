@@ -61,7 +61,7 @@ MEANING: Mapping[str, tuple[tuple[Purpose, State], ...]] = {
 }
 """What a value states (section 4.1); any other value is a protocol error and states nothing."""
 
-MEANT_AS_ONE = frozenset({"1", "1.0", "true", "yes", "reserved", "reserve"})
+MEANT_AS_ONE = frozenset({"1", "1.0", "?1", "true", "yes", "reserved", "reserve"})
 """What people write for `1`."""
 
 REFUSALS = frozenset(
@@ -488,7 +488,7 @@ def _unset(layer: Layer, reservations: list[_Written], conditions: tuple[tuple[s
     for written in reservations:
         if written.text not in MEANING:
             yield Problem("tdmrep.value", written.place)
-        if any(part.strip().lower() in MEANT_AS_ONE for part in written.text.strip("\"'").split(",")):
+        if any(part.strip(" \t\"'").lower() in MEANT_AS_ONE for part in re.split(r"[,;]", written.text)):
             yield _page_statement(layer, written, "1", Leniency.MALFORMED_RESERVATIONS, conditions)
 
 

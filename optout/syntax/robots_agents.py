@@ -14,6 +14,9 @@ _TOKEN = re.compile(r"(?=[A-Za-z0-9_-])([A-Za-z_-]*)[A-Za-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s,;|]+")
 _QUOTES = "\"'(+"
 
+# A product with its version, as a full User-Agent header names several.
+_PRODUCT = re.compile(r"(?<![\w-])([A-Za-z][A-Za-z0-9_-]*)/v?[0-9]")
+
 # Characters that look like a hyphen and come in with text copied from a typeset page.
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d", "-"))
 
@@ -35,7 +38,7 @@ def agent_line(record: Record) -> tuple[AgentLine, str]:
         return AgentLine(value, record.line, record.offset, token, strict, "", ()), "" if value else "agent-empty"
     after = value[len(token) :].strip()
     fault = _fault(token, after, value)
-    listed = () if fault == "agent-with-version" else _listed(value)
+    listed = _products(value) if fault == "agent-with-version" else _listed(value)
     return AgentLine(value, record.line, record.offset, token, strict, after, listed), fault
 
 
@@ -63,6 +66,12 @@ def _listed(value: str) -> tuple[str, ...]:
     inside = RULE_INSIDE.search(value)
     words = _SEPARATORS.split((value[: inside.start()] if inside else value).translate(_DASHES))
     return tuple(dict.fromkeys(token for word in words if (token := _listed_token(word.lstrip(_QUOTES)))))
+
+
+def _products(value: str) -> tuple[str, ...]:
+    """The products of a full User-Agent header, `Mozilla/5.0 (compatible; ExampleBot/1.0)`; none where it has one."""
+    named = tuple(dict.fromkeys(product_token(name) for name in _PRODUCT.findall(value)))
+    return named if len(named) > 1 else ()
 
 
 def _listed_token(word: str) -> str:

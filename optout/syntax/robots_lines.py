@@ -35,6 +35,8 @@ _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\xa0\u3000 \t"
 _INVISIBLE_ENDS = frozenset(_INVISIBLE)
 _BEGINNINGS = ("/", "*", "")
 _FULL_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
+_COLONLESS = re.compile(rf"({AGENT}|{DISALLOW})(?:[ \t]*=[ \t]*|[ \t]+)(.+)", re.IGNORECASE)
+_BEFORE_PATH = re.compile(rf"(?:{DISALLOW}\b)?[\s:=\"']*(?=[/*])", re.IGNORECASE)
 _UNESCAPED = re.compile(r"[\"<>\\^`{|}]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
@@ -58,15 +60,19 @@ class OpenGroup:
 class Cutter:
     """The state of going through a file once, line by line; what it finds is in its attributes."""
 
-    __slots__ = ("_counts", "_group", "_index", "_starting", "faults", "groups", "orphans", "records")
+    __slots__ = (
+        "_counts", "_group", "_index", "_meant", "_starting", "faults", "groups", "meant", "orphans", "records",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.groups: list[OpenGroup] = []
+        self.meant: list[OpenGroup] = []
         self.orphans: list[Record] = []
         self.faults: list[Fault] = []
         self._counts: dict[str, int] = {}
         self._group = OpenGroup()
+        self._meant: OpenGroup | None = None
         self._index: int | None = None
         # Whether a User-agent line here joins the current group: only a rule ends the run of such lines.
         self._starting = False
@@ -136,6 +142,8 @@ class Cutter:
     def _agent(self, record: Record) -> None:
         agent, fault = agent_line(record)
         self._group.agents.append(agent)
+        if self._meant is not None and self._meant.rules:
+            self._meant = None
         if fault:
             self._fault(fault, record.line, record.offset)
             for name, path in RULE_INSIDE.findall(record.value):
@@ -145,6 +153,8 @@ class Cutter:
         value = record.value
         self._starting = False
         self._group.rules.append(record)
+        if self._meant is not None:
+            self._meant.rules.append(record)
         if self._index is None:
             self.orphans.append(record)
             self._fault("rule-before-agent", record.line, record.offset)
@@ -160,7 +170,7 @@ class Cutter:
     def _without_slash(self, record: Record) -> None:
         url = _FULL_URL.match(record.value)
         self._fault("full-url-rule" if url else "no-leading-slash", record.line, record.offset)
-        meant = _path_of(record.value[url.end() :]) if url else _widest_path(record.value)
+        meant = _path_of(record.value[url.end() :]) if url else named_path(record.value) or _widest_path(record.value)
         self._intend(record, "" if record.allow else meant)
 
     def _intend(self, record: Record, path: str) -> None:
@@ -172,16 +182,35 @@ class Cutter:
         meant = meant_field(record.field)
         self._fault("misspelt-field" if meant else "unknown-field", record.line, record.offset)
         self._intend(record, record.value if meant == DISALLOW else "")
+        if meant == AGENT:
+            self._address(record)
+
+    def _address(self, record: Record) -> None:
+        """Keep whom a line was meant to address that is no `User-agent` line; the rules behind it are for them."""
+        if self._meant is None or self._meant.rules:
+            self._meant = OpenGroup()
+            self.meant.append(self._meant)
+        self._meant.agents.append(agent_line(record)[0])
 
     def _without_colon(self, number: int, offset: int, content: str, text: str) -> None:
         self._fault("no-colon", number, offset)
-        name, _, path = content.partition(" ")
-        if name.lower() == DISALLOW:
-            self._intend(Record(number, offset, DISALLOW, "", text.rstrip("\r\n"), None), path.strip(_WHITE_SPACE))
+        written = _COLONLESS.fullmatch(content)
+        if written:
+            record = Record(number, offset, written[1].lower(), written[2], text.rstrip("\r\n"), None)
+            if record.field == AGENT:
+                self._address(record)
+            else:
+                self._intend(record, record.value)
 
     def _cut_by_comment(self, record: Record) -> None:
         if record.value and record.field in (DISALLOW, ALLOW):
             self._fault("hash-in-path", record.line, record.offset)
+
+
+def named_path(value: str) -> str:
+    """The path of a rule behind a second colon, a second field name or a quotation mark; empty: it begins with none."""
+    before = _BEFORE_PATH.match(value)
+    return value[before.end() :].rstrip("\"'") if before else ""
 
 
 def meant_field(field: str) -> str | None:

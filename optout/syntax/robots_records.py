@@ -40,7 +40,7 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "undecodable-bytes": "A line is not UTF-8; its undecodable bytes are read as percent escapes.",
         "unescaped-octets": "A rule holds characters that a URL holds only as escapes; by the letter they differ.",
         "unknown-field": "A field that neither RFC 9309 nor a known extension defines; it is kept without a meaning.",
-        "utf16-body": "The body is UTF-16, while a robots.txt has to be UTF-8; its rules cannot be read.",
+        "utf16-body": "The body is UTF-16, while a robots.txt has to be UTF-8; by the letter it holds no rules.",
     }
 )
 """Every code of a `Fault`, and what it means."""
@@ -160,6 +160,8 @@ class RobotsFile:
         records: every `field: value` line in order, those of the groups included.
         groups: in order.
         orphans: rules before the first `User-agent` line, which address nobody by the letter.
+        meant: groups that the letter does not see although they were plainly meant: those behind a misspelt
+            `User-agent` line, and those of a file in UTF-16. Their rules may stand in `groups` or `orphans` too.
         faults: what is wrong with it: first the file as a whole, then line by line.
         truncated: whether the limit cut it.
     """
@@ -167,6 +169,7 @@ class RobotsFile:
     records: tuple[Record, ...] = ()
     groups: tuple[Group, ...] = ()
     orphans: tuple[Record, ...] = ()
+    meant: tuple[Group, ...] = ()
     faults: tuple[Fault, ...] = ()
     truncated: bool = False
 

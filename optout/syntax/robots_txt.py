@@ -11,12 +11,13 @@ No file raises: whatever is wrong with one is a `Fault` with one of the codes in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 from optout.syntax.patterns import PatternTable, specificity_order
 from optout.syntax.robots_agents import product_token
-from optout.syntax.robots_lines import KNOWN_FIELDS, MARK, MARK_AS_LATIN1, Cutter
+from optout.syntax.robots_lines import KNOWN_FIELDS, MARK, MARK_AS_LATIN1, Cutter, named_path
 from optout.syntax.robots_records import (
     AGENT,
     ALLOW,
@@ -43,6 +44,7 @@ __all__ = [
     "Record",
     "RobotsFile",
     "Rules",
+    "named_path",
     "parse",
     "product_token",
     "rule_for",
@@ -81,11 +83,36 @@ def parse(body: bytes, limit: int = DEFAULT_LIMIT) -> RobotsFile:
     if look:
         faults.append(Fault(look, 1, 0))
         if not cutter.groups:
-            return RobotsFile(faults=tuple(faults), truncated=truncated)
-    groups = tuple(group.close() for group in cutter.groups)
+            meant = _in_utf16(readable) if look == "utf16-body" else ()
+            return RobotsFile(meant=meant, faults=tuple(faults), truncated=truncated)
     return RobotsFile(
-        tuple(cutter.records), groups, tuple(cutter.orphans), (*faults, *cutter.faults), truncated=truncated
+        tuple(cutter.records),
+        tuple(group.close() for group in cutter.groups),
+        tuple(cutter.orphans),
+        tuple(group.close() for group in cutter.meant),
+        (*faults, *cutter.faults),
+        truncated,
     )
+
+
+def _in_utf16(body: bytes) -> tuple[Group, ...]:
+    """The groups of a file in UTF-16, their records at the offsets of the bytes that were received."""
+    mark = body[:2] if body[:2] in (b"\xff\xfe", b"\xfe\xff") else b""
+    codec = "utf-16-be" if mark == b"\xfe\xff" or body[:1] == b"\0" else "utf-16-le"
+    lines = body[len(mark) :].decode(codec, "replace").encode().splitlines(keepends=True)
+    cutter = Cutter()
+    cutter.cut(b"".join(lines))
+    widths = (len(line.decode().encode(codec)) for line in lines)
+    offsets = list(accumulate(widths, initial=len(mark)))
+    return tuple(_moved(group.close(), offsets) for group in (*cutter.groups, *cutter.meant))
+
+
+def _moved(group: Group, offsets: Sequence[int]) -> Group:
+    def moved(records: Iterable[Record]) -> tuple[Record, ...]:
+        return tuple(record._replace(offset=offsets[record.line - 1]) for record in records)
+
+    agents = tuple(agent._replace(offset=offsets[agent.line - 1]) for agent in group.agents)
+    return Group(agents, moved(group.rules), moved(group.others), moved(group.intended))
 
 
 def select(file: RobotsFile, token: str) -> tuple[Group, ...]:

@@ -39,7 +39,9 @@ ELEMENTS = frozenset(PARENTS) | {
 }  # fmt: skip
 """The elements of RSL 1.0 with its errata to 7 August 2026."""
 
-INVALIDATING = frozenset({"not-xml", "not-rsl", "unknown-element", "misplaced-element", "no-content", "no-url"})
+INVALIDATING = frozenset(
+    {"not-xml", "not-rsl", "unknown-element", "misplaced-element", "no-content", "no-url", "entity"}
+)
 """Faults that leave no valid document."""
 
 _MAX_FAULTS_OF_A_KIND = 50
@@ -180,6 +182,8 @@ def _element_faults(element: Element, name: str) -> Iterator[Fault]:
         yield Fault("misplaced-element", line)
     if name == "content" and element.get("url") is None:
         yield Fault("no-url", line)
+    if any(xml.is_entity(child) for child in element):
+        yield Fault("entity", line)
     if name == "license":
         yield from _repetitions(element)
 

@@ -56,6 +56,16 @@ def name_of(element: Element) -> tuple[str, str]:
     return split_name(tag) if isinstance(tag, str) else ("", "")
 
 
+def is_entity(node: Element) -> bool:
+    """Whether a child is an entity reference, of which nobody knows what it stands for."""
+    return cast("object", node.tag) is etree.Entity
+
+
+def entity_in(element: Element) -> Element | None:
+    """The first entity reference anywhere in an element; None where there is none."""
+    return next(iter(element.iter(etree.Entity)), None)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """The two parts of a name in Clark notation, `{namespace}local`."""
     if not name.startswith("{"):

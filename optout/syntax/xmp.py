@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optout.syntax.located import MAX_PACKET
-from optout.syntax.xml import Element, MalformedXml, line_of, name_of, parse, split_name
+from optout.syntax.xml import Element, MalformedXml, entity_in, line_of, name_of, parse, split_name
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XML = "http://www.w3.org/XML/1998/namespace"
@@ -44,9 +44,12 @@ def properties(packet: bytes, names: frozenset[str]) -> tuple[Property, ...]:
     """Return the asset's properties of these local names, in the order of the packet.
 
     Raises:
-        MalformedXml: the packet is not well-formed XML; `line` says where.
+        MalformedXml: the packet is not well-formed XML, or an entity of its own may hide a property; `line` says where.
     """
     root = parse(_trimmed(packet), max_bytes=MAX_PACKET)
+    entity = entity_in(root)
+    if entity is not None:
+        raise MalformedXml("an entity is not resolved", line_of(entity))
     return tuple(
         found
         for rdf in ([root] if root.tag == _ROOT else root.iter(_ROOT))
@@ -96,20 +99,22 @@ def _of(description: Element, names: frozenset[str]) -> Iterator[Property]:
 
 
 def _values(element: Element) -> Iterator[str]:
-    resource = element.get(_RESOURCE)
-    if resource is not None:
-        yield resource.strip()
+    """The value, or those of an array; one with qualifiers is in `rdf:value`, in each of the forms of RDF."""
+    given = element.get(_RESOURCE, element.get(_VALUE))
+    if given is not None:
+        yield given.strip()
         return
-    # An entity is left as it was written: it makes the value an unknown one.
-    if all(name_of(child) == ("", "") for child in element):
-        yield "".join(map(str, element.itertext())).strip()
+    if not len(element):
+        yield (element.text or "").strip()
         return
     for child in element:
-        if child.tag in _ARRAYS:
+        if child.tag == _VALUE:
+            yield from _values(child)
+        elif child.tag in _ARRAYS:
             for item in child.findall(_ITEM)[:_MAX_ITEMS]:
                 yield from _values(item)
-        elif child.tag == _DESCRIPTION:
-            yield from (value.text or "" for value in child.findall(_VALUE))
+        elif child.tag == _DESCRIPTION and (len(child) or child.get(_VALUE) is not None):
+            yield from _values(child)
 
 
 def _fields(element: Element) -> Iterator[tuple[str, str]]:
