@@ -149,6 +149,25 @@ async def test_what_a_page_says_about_itself_counts(site: Origin, tmp_path: Path
     assert done.reasons[denied].startswith("tdmrep.")
 
 
+SPEAKING = {
+    "a closing bracket in an attribute": '<meta data-x="a>b" name="tdm-reservation" content="1">',
+    "a licence in the page": '<script type="application/rsl+xml">{}</script>',
+    "UTF-16": '<meta name="robots" content="noai">',
+    "a charset behind it": '<meta name="robots" content="noai"><meta charset="shift_jis">',
+}
+"""Pages by what is odd about the element that speaks."""
+
+
+async def test_what_is_kept_of_an_odd_page_gives_the_decision_again(site: Origin, tmp_path: Path) -> None:
+    for number, (name, element) in enumerate(SPEAKING.items()):
+        html = f"<html><head>{element.format(PROHIBITS.decode())}</head><body>Work > text</body></html>"
+        body = html.encode("utf-16" if name == "UTF-16" else "ascii")
+        site.put(f"/{number}", Answer(headers=(("Content-Type", "text/html"),), body=body))
+    done = await crawl(tmp_path, *(f"{site.url}/{number}" for number in range(len(SPEAKING))))
+    assert done.items == []
+    assert faults(tmp_path) == []
+
+
 PROHIBITS = b"""<rsl xmlns="https://rslstandard.org/rsl"><content url="/"><license>
 <prohibits type="usage">ai-train</prohibits></license></content></rsl>"""
 PERMITS = PROHIBITS.replace(b"prohibits", b"permits").replace(b"ai-train", b"all")
