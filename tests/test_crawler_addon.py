@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from crawls import Collect, Visitor, crawl, faults
 from origin_simulator import Answer, Simulator
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import HtmlResponse
+from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.misc import build_from_crawler, load_object
 
 from crawler.outcome import OptedOut
 from optout.errors import EvidenceError
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from origin_simulator import Origin
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from twisted.internet.defer import Deferred
 
 CLOSED = "User-agent: *\nDisallow: /"
 HALF = "User-agent: *\nDisallow: /private"
@@ -201,6 +206,24 @@ async def test_compressed_pages_are_read(site: Origin, tmp_path: Path) -> None:
     assert done.items == []
 
 
+async def test_a_page_in_a_coding_that_nobody_removes_is_read_or_refused(site: Origin, tmp_path: Path) -> None:
+    import gzip  # noqa: PLC0415
+
+    def put(path: str, html: str, coding: str) -> str:
+        headers = (("Content-Type", "text/html"), ("Content-Encoding", coding))
+        return site.put(path, Answer(headers=headers, body=gzip.compress(html.encode())))
+
+    denied, permitted = put("/denied", RESERVED, "gzip"), put("/permitted", "<p>Text</p>", "gzip")
+    unknown = put("/unknown", "<p>Text</p>", "fold")
+    done = await crawl(tmp_path, denied, permitted, unknown, COMPRESSION_ENABLED=False)
+    assert done.urls == {permitted}
+    assert gzip.decompress(done.items[0]["body"]) == b"<p>Text</p>"
+    assert done.reasons[denied].startswith("tdmrep.")
+    assert "cannot be read: nobody knows the coding 'fold'" in str(done.failures[unknown])
+    assert [row["fetch"]["error"] for row in done.decisions if row["url"] == unknown] == ["CodingError"]
+    assert faults(tmp_path) == []
+
+
 async def test_a_tdmrep_path_rule_counts_for_its_paths(site: Origin, tmp_path: Path) -> None:
     rules = b'[{"location": "/news/*", "tdm-reservation": 1}, {"location": "/open/*", "tdm-reservation": 0}]'
     site.put("/.well-known/tdmrep.json", Answer(headers=(("Content-Type", "application/json"),), body=rules))
@@ -266,6 +289,39 @@ async def test_no_way_to_the_network_goes_round_the_gate(site: Origin, tmp_path:
     assert done.items == []
     assert set(done.failures) == {"download_async", "handlers", "fetch", "stolen"}
     assert site.asked("/private/a") == 0
+
+
+class OfTheOldForm:
+    """A download handler as others wrote them for years: a Deferred, the spider, no end; it waits for the start."""
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler) -> None:
+        standard = load_object(crawler.settings["DOWNLOAD_HANDLERS_BASE"]["http"])
+        self._standard = build_from_crawler(standard, crawler)
+        self._started = False
+        crawler.signals.connect(self._start, signal=signals.engine_started)
+        crawler.signals.connect(self._standard.close, signal=signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> OfTheOldForm:
+        return cls(crawler)
+
+    def _start(self) -> None:
+        self._started = True
+
+    def download_request(self, request: Request, spider: Visitor) -> Deferred[Response]:
+        assert self._started
+        assert isinstance(spider, Visitor)
+        return deferred_from_coro(self._standard.download_request(request))
+
+
+async def test_a_download_handler_of_the_old_form_stands_behind_the_gate(site: Origin, tmp_path: Path) -> None:
+    urls = [site.page("/a"), site.page("/private/b"), site.page("/c", RESERVED)]
+    done = await crawl(tmp_path, *urls, DOWNLOAD_HANDLERS={"http": OfTheOldForm})
+    assert done.urls == {urls[0]}
+    assert {type(fault) for fault in done.failures.values()} == {OptedOut}
+    assert site.asked("/private/b") == 0
 
 
 class Exchanging:
