@@ -10,7 +10,7 @@ from crawler.fetcher import pairs
 from optout.model import RESOURCE, Exchange
 from optout.policy import Mode
 from optout.signals import PROTOCOLS
-from optout.syntax.encoding import sniff
+from optout.syntax.encoding import PRESCAN, sniff
 from optout.syntax.html_head import read_head
 from optout.syntax.html_search import collect, compile_words
 
@@ -82,13 +82,10 @@ def excerpt(page: Exchange, words: frozenset[bytes], texts: Sequence[PageText] =
     That is enough to repeat the decision, and no more of the work than that.
     """
     content_type = next((value for name, value in page.headers if name.lower() == "content-type"), None)
-    head = read_head(page.body, content_type, words=words)
-    starts = [meta.offset for meta in head.metas] + [link.offset for link in head.links]
-    ends = [page.body.find(b">", start) for start in starts]
-    if head.scripts:
-        lower = page.body.lower()
-        ends += [lower.find(b"</script", script.offset) for script in head.scripts]
-    end = len(page.body) if -1 in ends else max(ends, default=-1) + 1
+    end = read_head(page.body, content_type, words=words).end
+    if end and sniff(page.body[:end], content_type) != sniff(page.body, content_type):
+        # Its encoding is declared further down.
+        end = PRESCAN
     end = max(end, *(text.extent(page) for text in texts)) if texts else end
     return replace(page, body=page.body[:end], truncated=page.truncated or end < len(page.body))
 

@@ -173,21 +173,15 @@ class SignalFetcher:
         Raises:
             ResponseDataLossError: it cannot be decoded, or its end is missing.
         """
-        names = coding.codings(pairs(response.headers))
-        if not names:
-            return response
-        headers = response.headers.copy()
-        del headers["Content-Encoding"]
         try:
-            is_cut = not _CUTS.isdisjoint(response.flags)
-            body, is_cut = coding.decoded(response.body, names, self._limits.max_bytes, is_cut=is_cut)
+            return without_codings(response, self._limits.max_bytes)
         except coding.CodingError as fault:
             if response.status < 400:
                 raise ResponseDataLossError(str(fault)) from fault
             # An error says what it says by its status.
-            body, is_cut = b"", True
-        flags = [*response.flags, _CUT] if is_cut else response.flags
-        return response.replace(body=body, headers=headers, flags=flags)
+            said = response.replace(body=b"", flags=[*response.flags, _CUT])
+            del said.headers["Content-Encoding"]
+            return said
 
     def _bytes_received(self, data: bytes, request: Request) -> None:
         ticket = request.meta.get(_TICKET)
@@ -215,6 +209,22 @@ class SignalFetcher:
             truncated=len(body) < len(response.body) or not _CUTS.isdisjoint(response.flags),
             request_headers=pairs(request.headers) if request is not None else (),
         )
+
+
+def without_codings(response: Response, limit: int) -> Response:
+    """A response without its content codings, its body cut at `limit` bytes, which a flag tells.
+
+    Raises:
+        CodingError: it cannot be decoded, or its end is missing.
+    """
+    names = coding.codings(pairs(response.headers))
+    if not names:
+        return response
+    was_cut = not _CUTS.isdisjoint(response.flags)
+    body, is_cut = coding.decoded(response.body, names, limit, is_cut=was_cut)
+    plain = response.replace(body=body, flags=[*response.flags, _CUT] if is_cut else response.flags)
+    del plain.headers["Content-Encoding"]
+    return plain
 
 
 def pairs(headers: Headers) -> tuple[tuple[str, str], ...]:

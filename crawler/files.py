@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scrapy.utils.asyncio import is_asyncio_available
+from scrapy.utils.asyncio import is_asyncio_available, run_in_thread
 
 from optout.acquisition.files import FileReader
 from optout.syntax.sniff import sniff
@@ -37,11 +37,8 @@ class AssetReader:
 
     async def parts(self, response: Response) -> tuple[Exchange, ...]:
         """Every part of a file that may speak about it."""
-        if is_asyncio_available():
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._thread, self._files.read_bytes, response.url, response.body)
-        else:
-            found = self._files.read_bytes(response.url, response.body)
+        reading = self._thread.submit(self._files.read_bytes, response.url, response.body)
+        found = await (asyncio.wrap_future(reading) if is_asyncio_available() else run_in_thread(reading.result))
         # A part that cannot be read was received all the same; without a status the archive would not take it.
         now = datetime.now(UTC)
         return tuple(replace(part, status=part.status or response.status, fetched_at=now) for part in found.exchanges)

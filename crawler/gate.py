@@ -6,9 +6,11 @@ at a download handler. The gate stands there and lets out what has a pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy.exceptions import NotConfigured, StopDownload
+from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from crawler.guard import guard_of
@@ -26,16 +28,29 @@ if TYPE_CHECKING:
     Handler = str | Callable[..., DownloadHandlerProtocol]
 
 
+class _LikeTheHandler:
+    """Whether a gate may be made late: as the project's own handler says, which perhaps waits for the engine to start.
+
+    It is asked when Scrapy asks, because a handler's module may import the reactor, which is chosen after the add-ons.
+    """
+
+    def __get__(self, gate: Gate | None, kind: type[Gate]) -> bool:
+        return kind.handler is None or bool(getattr(load_object(kind.handler), "lazy", True))
+
+
 class Gate:
     """A download handler that asks the guard and then another handler; `make` gives the class for one scheme."""
 
-    lazy: bool = True
+    lazy: bool = _LikeTheHandler()  # type: ignore[assignment]
     scheme: ClassVar[str]
     handler: ClassVar[Handler | None]
 
-    def __init__(self, guard: Guard, inner: DownloadHandlerProtocol) -> None:
+    def __init__(self, guard: Guard, inner: DownloadHandlerProtocol, crawler: Crawler) -> None:
         self._guard = guard
-        self._inner = inner
+        self._crawler = crawler
+        # Scrapy itself still calls handlers of the old form, which give a Deferred and want the spider.
+        self._inner: Any = inner
+        self._is_old = not inspect.iscoroutinefunction(inner.download_request)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -49,7 +64,7 @@ class Gate:
         if handler is None:
             raise NotConfigured(f"no download handler for {cls.scheme}")
         factory: Callable[..., DownloadHandlerProtocol] = load_object(handler)
-        return cls(guard_of(crawler), build_from_crawler(factory, crawler))
+        return cls(guard_of(crawler), build_from_crawler(factory, crawler), crawler)
 
     async def download_request(self, request: Request) -> Response:
         """Download what has a pass.
@@ -59,7 +74,7 @@ class Gate:
         """
         self._guard.check(request)
         try:
-            response = self._guard.received(request, await self._inner.download_request(request))
+            response = self._guard.received(request, await self._download(request))
         except StopDownload as stop:
             # The exception would hand what has arrived of a denied page to the spider's errback.
             if stop.response is None or not self._guard.was_stopped(request):
@@ -71,9 +86,15 @@ class Gate:
         self._guard.passed(request, response)
         return response
 
+    async def _download(self, request: Request) -> Response:
+        given = (request, self._crawler.spider) if self._is_old else (request,)
+        response: Response = await ensure_awaitable(self._inner.download_request(*given))
+        return response
+
     async def close(self) -> None:
-        """Close the handler behind the gate."""
-        await self._inner.close()
+        """Close the handler behind the gate, if it can be closed."""
+        if hasattr(self._inner, "close"):
+            await ensure_awaitable(self._inner.close())
 
 
 def make(scheme: str, handler: Handler | None) -> type[Gate]:

@@ -21,13 +21,14 @@ from scrapy.utils.defer import deferred_from_coro
 from crawler import options
 from crawler.account import HEADERS, PAGE, REQUEST, Account
 from crawler.carriers import Screen, excerpt, exchange_of
-from crawler.fetcher import SignalFetcher, pairs
+from crawler.fetcher import SignalFetcher, pairs, without_codings
 from crawler.files import AssetReader, is_page
 from crawler.ledger import Ledger
 from crawler.origins import Origins
 from crawler.outcome import Judge, OptedOut
 from crawler.shared import Shared
 from optout import engine
+from optout.acquisition.coding import CodingError
 from optout.errors import EvidenceError, MalformedUrl, OptoutError
 from optout.identity import Identity
 from optout.model import RESOURCE, Exchange
@@ -61,6 +62,7 @@ _AGENTS_KNOWN = 1_000
 _AUTHORITY_AFTER = len("https://")
 _NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
+_LARGEST = 1 << 30
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +108,7 @@ class Guard:
         self._lists = chosen.lists if chosen.lists.descriptions else None
         self._screen = Screen(chosen.policy)
         self._files = AssetReader()
+        self._largest = crawler.settings.getint("DOWNLOAD_MAXSIZE") or _LARGEST
         self._agents: set[bytes] = set()
         self._sent = 0
         self._stopping: Deferred[None] | None = None
@@ -279,17 +282,33 @@ class Guard:
         if response.url != given.url:
             # A download handler that follows redirects by itself has been where nobody decided.
             given = await self._decide(response.url, request)
-        page = exchange_of(response) if self._screen.finds(response) else None
-        closer = () if is_page(response.body) else await self._files.parts(response)
+        plain = self._plain(response, given)
+        page = exchange_of(plain) if self._screen.finds(plain) else None
+        closer = () if is_page(plain.body) else await self._files.parts(plain)
         if page is not None:
             closer += await self._origins.documents(engine.read((page,), self.options.policy), request)
         if page is not None or closer or self._lists is not None:
-            self._look_closer(response, given, page, closer)
+            self._look_closer(plain, given, page, closer)
         self._let_on(response, given, page)
         action = self._postponed.pop(request, None) if self._postponed else None
         if action is not None:
             action(request)
         return response
+
+    def _plain(self, response: Response, given: Pass) -> Response:
+        """A response as it can be read, without the content codings that the project leaves on or nobody knows.
+
+        Raises:
+            IgnoreRequest: it cannot be decoded; what nobody can read may reserve anything.
+        """
+        if not response.body or b"Content-Encoding" not in response.headers:
+            return response
+        try:
+            return without_codings(response, self._largest)
+        except CodingError as fault:
+            fetch = self._fetched(response) | {"error": type(fault).__name__}
+            self._account.record(given.url, REQUEST, given.outcome, fetch)
+            raise IgnoreRequest(f"{response.url} cannot be read: {fault}") from fault
 
     def _look_closer(
         self, response: Response, given: Pass, page: Exchange | None, found: tuple[Exchange, ...] = ()
@@ -356,8 +375,9 @@ class Guard:
             self._account.count("refused/undecided")
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
         given = self._given(response.url, site, () if self._lists is None else self._lists.consult_url(response.url))
-        page = exchange_of(response) if self._screen.finds(response) else None
-        self._look_closer(response, given, page)
+        plain = self._plain(response, given)
+        page = exchange_of(plain) if self._screen.finds(plain) else None
+        self._look_closer(plain, given, page)
         self._let_on(response, given, page)
 
     def note_kept(self, url: str, record: str, digest: str) -> None:

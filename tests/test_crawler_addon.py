@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from crawls import Collect, Visitor, crawl, faults
 from origin_simulator import Answer, Simulator
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import HtmlResponse
+from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.misc import build_from_crawler, load_object
 
 from crawler.outcome import OptedOut
 from optout.errors import EvidenceError
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from origin_simulator import Origin
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from twisted.internet.defer import Deferred
 
 CLOSED = "User-agent: *\nDisallow: /"
 HALF = "User-agent: *\nDisallow: /private"
@@ -149,6 +154,25 @@ async def test_what_a_page_says_about_itself_counts(site: Origin, tmp_path: Path
     assert done.reasons[denied].startswith("tdmrep.")
 
 
+SPEAKING = {
+    "a closing bracket in an attribute": '<meta data-x="a>b" name="tdm-reservation" content="1">',
+    "a licence in the page": '<script type="application/rsl+xml">{}</script>',
+    "UTF-16": '<meta name="robots" content="noai">',
+    "a charset behind it": '<meta name="robots" content="noai"><meta charset="shift_jis">',
+}
+"""Pages by what is odd about the element that speaks."""
+
+
+async def test_what_is_kept_of_an_odd_page_gives_the_decision_again(site: Origin, tmp_path: Path) -> None:
+    for number, (name, element) in enumerate(SPEAKING.items()):
+        html = f"<html><head>{element.format(PROHIBITS.decode())}</head><body>Work > text</body></html>"
+        body = html.encode("utf-16" if name == "UTF-16" else "ascii")
+        site.put(f"/{number}", Answer(headers=(("Content-Type", "text/html"),), body=body))
+    done = await crawl(tmp_path, *(f"{site.url}/{number}" for number in range(len(SPEAKING))))
+    assert done.items == []
+    assert faults(tmp_path) == []
+
+
 PROHIBITS = b"""<rsl xmlns="https://rslstandard.org/rsl"><content url="/"><license>
 <prohibits type="usage">ai-train</prohibits></license></content></rsl>"""
 PERMITS = PROHIBITS.replace(b"prohibits", b"permits").replace(b"ai-train", b"all")
@@ -180,6 +204,24 @@ async def test_compressed_pages_are_read(site: Origin, tmp_path: Path) -> None:
     url = site.put("/gz", Answer(headers=headers, body=gzip.compress(RESERVED.encode())))
     done = await crawl(tmp_path, url)
     assert done.items == []
+
+
+async def test_a_page_in_a_coding_that_nobody_removes_is_read_or_refused(site: Origin, tmp_path: Path) -> None:
+    import gzip  # noqa: PLC0415
+
+    def put(path: str, html: str, coding: str) -> str:
+        headers = (("Content-Type", "text/html"), ("Content-Encoding", coding))
+        return site.put(path, Answer(headers=headers, body=gzip.compress(html.encode())))
+
+    denied, permitted = put("/denied", RESERVED, "gzip"), put("/permitted", "<p>Text</p>", "gzip")
+    unknown = put("/unknown", "<p>Text</p>", "fold")
+    done = await crawl(tmp_path, denied, permitted, unknown, COMPRESSION_ENABLED=False)
+    assert done.urls == {permitted}
+    assert gzip.decompress(done.items[0]["body"]) == b"<p>Text</p>"
+    assert done.reasons[denied].startswith("tdmrep.")
+    assert "cannot be read: nobody knows the coding 'fold'" in str(done.failures[unknown])
+    assert [row["fetch"]["error"] for row in done.decisions if row["url"] == unknown] == ["CodingError"]
+    assert faults(tmp_path) == []
 
 
 async def test_a_tdmrep_path_rule_counts_for_its_paths(site: Origin, tmp_path: Path) -> None:
@@ -247,6 +289,39 @@ async def test_no_way_to_the_network_goes_round_the_gate(site: Origin, tmp_path:
     assert done.items == []
     assert set(done.failures) == {"download_async", "handlers", "fetch", "stolen"}
     assert site.asked("/private/a") == 0
+
+
+class OfTheOldForm:
+    """A download handler as others wrote them for years: a Deferred, the spider, no end; it waits for the start."""
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler) -> None:
+        standard = load_object(crawler.settings["DOWNLOAD_HANDLERS_BASE"]["http"])
+        self._standard = build_from_crawler(standard, crawler)
+        self._started = False
+        crawler.signals.connect(self._start, signal=signals.engine_started)
+        crawler.signals.connect(self._standard.close, signal=signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> OfTheOldForm:
+        return cls(crawler)
+
+    def _start(self) -> None:
+        self._started = True
+
+    def download_request(self, request: Request, spider: Visitor) -> Deferred[Response]:
+        assert self._started
+        assert isinstance(spider, Visitor)
+        return deferred_from_coro(self._standard.download_request(request))
+
+
+async def test_a_download_handler_of_the_old_form_stands_behind_the_gate(site: Origin, tmp_path: Path) -> None:
+    urls = [site.page("/a"), site.page("/private/b"), site.page("/c", RESERVED)]
+    done = await crawl(tmp_path, *urls, DOWNLOAD_HANDLERS={"http": OfTheOldForm})
+    assert done.urls == {urls[0]}
+    assert {type(fault) for fault in done.failures.values()} == {OptedOut}
+    assert site.asked("/private/b") == 0
 
 
 class Exchanging:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 4 << 20
 """How many bytes of a page are read. Real heads reach 250 KB."""
 
+_SCRIPT_END = len("</script>")
+
 DEFAULT_WORDS = frozenset((
     b"max-snippet:0", b"noai", b"noarchive", b"nocache", b"noimageai", b"noindex", b"noml", b"none", b"nosnippet",
     b"rsl", b"tdm",
@@ -116,6 +118,7 @@ class Head:
         language: the `lang` of the page's `<html>` tag as written.
         encoding: its name in the Encoding standard, in lower case.
         problems: what was wrong, in the order of the page.
+        end: how many bytes of the page are enough to read the same elements in it again.
     """
 
     metas: tuple[Meta, ...] = ()
@@ -125,6 +128,7 @@ class Head:
     language: str | None = None
     encoding: str = encoding.DEFAULT
     problems: tuple[Fault, ...] = ()
+    end: int = 0
 
 
 def read_head(
@@ -167,6 +171,7 @@ class _Page:
         codec: the encoding of `data`.
         encoding: the encoding of the page.
         origin: where in the page's own bytes `start` is.
+        size: how many of the page's own bytes are read.
         tags: the tags in which words may stand.
         language: what the `<html>` tag at the beginning says.
     """
@@ -176,6 +181,7 @@ class _Page:
     codec: str
     encoding: str
     origin: int
+    size: int
     tags: Tags
     language: str | None
 
@@ -202,11 +208,11 @@ def _open(key: _Key) -> _Page:
     # Each protocol asks for its own words in the same page, one after the other.
     data = key.body[: key.limit]
     form = encoding.sniff(data, key.content_type)
-    start, codec = form.bom, form.name
+    start, codec, size = form.bom, form.name, len(data)
     if form.opaque:
         data = encoding.decode(data[form.bom :], form.name).encode("utf-8", "replace")
         start, codec = 0, "utf-8"
-    return _Page(data, start, codec, form.name, form.bom, collect(data), _language(data, start, codec))
+    return _Page(data, start, codec, form.name, form.bom, size, collect(data), _language(data, start, codec))
 
 
 def _language(data: bytes, start: int, codec: str) -> str | None:
@@ -243,6 +249,7 @@ class _Reader:
         self._base: str | None = None
         self._problems: list[Fault] = []
         self._known = (page.start, page.origin)
+        self._end = 0
 
     def feed(self, token: Token) -> None:
         """Take the next token of the page."""
@@ -271,7 +278,12 @@ class _Reader:
             language=self._page.language,
             encoding=self._page.encoding,
             problems=(*faults, *problems),
+            end=self._enough(),
         )
+
+    def _enough(self) -> int:
+        """Where the last element ends. Where the page's bytes hide its tags, they tell no place to cut at."""
+        return self._end if self._page.codec == self._page.encoding else self._page.size
 
     def _meta(self, token: Token) -> None:
         found = self._attributes(token)
@@ -281,6 +293,7 @@ class _Reader:
             if name and not is_other(name.lower()) and self._words.stand_in(name, content):
                 offset, in_head, parent = self._place(token)
                 self._metas.append(Meta(name.lower(), content, offset, in_head, parent, attribute))
+                self._end = token.end
 
     def _link(self, token: Token) -> None:
         found = self._attributes(token)
@@ -288,12 +301,14 @@ class _Reader:
         relations = tuple((rel or "").lower().split())
         if not is_resource(relations) and self._words.stand_in(rel, kind, href):
             self._links.append(Link(relations, _essence(kind) or None, href or "", *self._place(token)))
+            self._end = token.end
 
     def _script(self, token: Token) -> None:
         kind = self._value(self._attributes(token).get(b"type"))
         if not is_program(_essence(kind)) and self._words.stand_in(kind):
             text = _text(self._page.data[token.end : token.text_end], self._page.codec)
             self._scripts.append(InlineScript(_essence(kind), text, *self._place(token)))
+            self._end = token.text_end + _SCRIPT_END
 
     def _attributes(self, token: Token) -> dict[bytes, bytes]:
         return attributes(self._page.data[token.start : token.end], len(token.name))

@@ -70,6 +70,18 @@ def test_utf_16_gives_what_utf_8_gives(page, codec):
         assert wide[meta.offset :].decode(codec, "replace").lower().startswith("<meta")
 
 
+@given(pages, st.sampled_from(["utf-8", "utf-16le", "utf-16be", "iso-2022-jp"]))
+@example('<meta name="robots" data-x="a>b" content="noai">text', "utf-8")
+@example('<meta name="robots" content="noai">text', "utf-16le")
+@example("<script data-x='</script' type='rsl'>a<</SCRIPT >text", "utf-8")
+def test_the_beginning_that_is_enough_reads_the_same(page, charset):
+    body, content_type = page.encode(charset, "replace"), f"text/html;charset={charset}"
+    whole = read_head(body, content_type)
+    again = read_head(body[: whole.end], content_type)
+    assert (again.metas, again.links, again.scripts) == (whole.metas, whole.links, whole.scripts)
+    assert (again.base_href, again.end) == (whole.base_href, whole.end)
+
+
 class WithoutScripting(Position):
     """The standard's reading of `<noscript>` alone, which is the parsers' that we compare with."""
 
