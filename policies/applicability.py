@@ -141,10 +141,12 @@ def _modifier(model: Model, key: str) -> Answer:
 
 
 def _policy_and_summary(model: Model, key: str) -> Answer:
-    names = ("training_flop", "generates", "narrow_task", "base_model")
+    modified = ("modification_flop", "base_training_flop") if model.derived else ()
+    names = ("training_flop", "generates", "narrow_task", "base_model", *modified)
     why = {
         True: "They hold for every provider of a general-purpose AI model, under a free licence too.",
-        False: "They hold for providers of general-purpose AI models only.",
+        False: "They hold for providers of general-purpose AI models only, and whoever modifies a model of another is "
+        "its provider only above the share.",
         None: "Whether it is a general-purpose AI model, and who its provider is, is not known.",
     }
     found = duties_hold(model)
@@ -180,11 +182,12 @@ def _open_source(model: Model, key: str) -> Answer:
         False: "One of the conditions is not met.",
         None: "A free licence, public weights, architecture and usage information, and no payment are needed.",
     }
-    found = open_source(model)
-    if is_systemic(model):
-        found = False
     article = "Regulation (EU) 2024/1689 Art. 53(2), recitals 102 to 104"
     question = "Does the exemption for free and open-source models hold?"
+    if duties_hold(model) is False:
+        reason = "There are no duties of a provider of a general-purpose AI model here to be exempt from."
+        return Answer(question, "Not applicable", reason, article, _of(key, names))
+    found = False if is_systemic(model) else open_source(model)
     return Answer(question, _said(model, key, found, names), why[found], article, _of(key, names))
 
 
@@ -201,7 +204,7 @@ def _systemic(model: Model, key: str) -> Answer:
         "purpose AI model.",
         None: "More than 10^25 FLOP raise the presumption for a general-purpose AI model.",
     }
-    found = False if is_general_purpose(model) is False else is_systemic(model)
+    found = _both(is_general_purpose(model), is_systemic(model))
     article = "Regulation (EU) 2024/1689 Art. 51(2), Art. 52(1)"
     question = "Is a systemic risk presumed, and a notice due within two weeks?"
     return Answer(question, _said(model, key, found, names), why[found], article, _of(key, names))
@@ -236,18 +239,25 @@ def _representative(facts: Facts) -> str | Missing:
     established = facts.get("provider.established_in_eu")
     if isinstance(established, Missing) or established:
         return established if isinstance(established, Missing) else _yes(value=False)
-    exempt = [_exempt(model) for model in facts.models or ()]
-    if False in exempt:
+    needed = [_both(duties_hold(model), _bound(model)) for model in facts.models or ()]
+    if True in needed:
         return _yes(value=True)
-    return _yes(value=False) if exempt and None not in exempt else UNKNOWN
+    return _yes(value=False) if needed and None not in needed else UNKNOWN
 
 
-def _exempt(model: Model) -> bool | None:
-    """Whether Art. 54(6) lets a model of a provider outside the Union go without a representative."""
+def _bound(model: Model) -> bool | None:
+    """Whether Art. 54(6) does not let a model of a provider outside the Union go without a representative."""
     if is_systemic(model):
-        return False
+        return True
     found = open_source(model)
-    return None if found and is_systemic(model) is None else found
+    return None if found is None or (found and is_systemic(model) is None) else not found
+
+
+def _both(one: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001 - two answers
+    """Whether both hold; None where that turns on something unknown."""
+    if False in (one, other):
+        return False
+    return None if None in (one, other) else True
 
 
 def _yes(value: object) -> str:

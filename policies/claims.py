@@ -226,8 +226,8 @@ def identity_shown(log: LogFacts) -> Iterator[Claim]:
 
 
 def lists_in_force(log: LogFacts) -> Iterator[Claim]:
-    """Sites on lists of infringing sites are left out."""
-    if not log.lists or not _enforced(log, "blocklist"):
+    """Sites on lists of infringing sites are left out; lists of opt-outs and advice are none of these."""
+    if not log.infringing or not _enforced(log, "blocklist"):
         return
     rows = [row for row in log.decisions if row.reason == INFRINGING]
     wrong = [row for row in rows if row.effect == "permit" or row.fetched]
@@ -236,7 +236,7 @@ def lists_in_force(log: LogFacts) -> Iterator[Claim]:
         text = f"{total(wrong)} pages of listed sites were permitted or fetched."
         yield from _one(log, "lists.excluded", Standing.CONTRADICTED, text, sources)
         return
-    names = ", ".join(sorted(str(entry.get("name", "unnamed")) for entry in log.lists))
+    names = ", ".join(sorted(str(entry.get("name", "unnamed")) for entry in log.infringing))
     text = f"Lists were consulted before sites were ({names}); {total(rows)} requests to listed sites were refused."
     yield from _one(log, "lists.excluded", Standing.SHOWN if rows else Standing.CONFIGURED, text, sources)
 

@@ -61,8 +61,9 @@ class Record:
         return any(step.what == "searched" for step in self.steps)
 
     def overdue(self, now: datetime) -> bool:
-        """Whether nobody has decided in time."""
-        return self.state in OPEN and now > self.due
+        """Whether nobody has decided by the end of the day (UTC) that was promised, or at once where that was."""
+        at_once = self.due == self.received
+        return self.state in OPEN and now > self.due and (at_once or now.date() > self.due.date())
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from policies.document import (
 )
 from policies.evidence_facts import reasons_table, total
 from policies.facts import MEASURES, known
-from policies.standings import standings
+from policies.standings import crawls_nothing, no_crawler, standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ def copyright_policy(facts: Facts, observed: Observed) -> Document:
         blocks.append(Heading(f"Measure {measure}: {TITLES[measure]}"))
         blocks += _SECTIONS[measure](facts, observed)
         if measure in {"1.1", "1.2", "1.3"}:
-            blocks += behaviour([claim for claim in found if claim.measure == measure], observed)
+            blocks += behaviour([claim for claim in found if claim.measure == measure], facts, observed)
     blocks += [*_retention(facts), *_changes(facts)]
     return Document(NAME, "Copyright policy", tuple(blocks), _data(found), _dated(facts))
 
@@ -68,7 +68,7 @@ def public_summary(facts: Facts, observed: Observed) -> Document:
     shown = [claim for claim in claims(observed) if claim.standing is Standing.SHOWN]
     rows = tuple((label, _text(facts.get(key))) for label, key in _PUBLIC)
     blocks: list[Block] = [Fields(rows, (facts.pointer("provider, policy"),)), Heading("What our crawlers do")]
-    blocks += behaviour(shown, observed)
+    blocks += behaviour(shown, facts, observed)
     blocks += [Heading("Outputs"), *_outputs(facts, observed), Heading("Contact"), *_contact(facts, observed)]
     return Document(
         "public-summary", "Summary of our copyright policy", tuple(blocks), _data(tuple(shown)), _dated(facts)
@@ -98,8 +98,11 @@ def _data(found: Sequence[Claim]) -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def behaviour(found: Sequence[Claim], observed: Observed) -> Iterator[Block]:
+def behaviour(found: Sequence[Claim], facts: Facts, observed: Observed) -> Iterator[Block]:
     """Claims under the name of how far they are borne out."""
+    if crawls_nothing(facts, observed):
+        yield no_crawler(facts)
+        return
     if not observed.sound:
         yield _NO_LOG
         return
@@ -180,22 +183,22 @@ def _on_record(observed: Observed) -> Iterator[Block]:
         yield Table("Versions of this policy on record", heads, rows, tuple(dict.fromkeys(sources)), "on-record")
 
 
-def _access(_: Facts, observed: Observed) -> Iterator[Block]:
+def _access(facts: Facts, observed: Observed) -> Iterator[Block]:
     entries = [entry for log in observed.sound for entry in log.lists]
     if entries:
-        heads = ("List", "Issuer", "Legal basis", "Date")
+        heads = ("List", "Kind", "Issuer", "Legal basis", "Date")
         rows = tuple(tuple(str(entry.get(key, "not stated")) for key in _LIST_KEYS) for entry in entries)
         sources = tuple(log.pointer(log.decisions, "documents lists") for log in observed.sound if log.lists)
-        yield Table("Lists of sites in force", heads, rows, sources, "lists")
-    else:
+        yield Table("Lists in force", heads, rows, sources, "lists")
+    if not any(log.infringing for log in observed.sound) and not crawls_nothing(facts, observed):
         yield Missing("lists", "No list of infringing sites was in force in the logs; import one with `optout lists`")
 
 
-_LIST_KEYS = ("name", "issuer", "basis", "as_of")
+_LIST_KEYS = ("name", "kind", "issuer", "basis", "as_of")
 
 
 def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
-    yield from _crawlers(facts)
+    yield from _crawlers(facts, observed)
     if observed.sound:
         yield _protocols(observed)
         yield reasons_table(observed.sound)
@@ -204,7 +207,7 @@ def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
         yield Table(f"Dataset audit {audit.name}", ("Rows", "Number"), rows, (audit.pointer("rows"),))
 
 
-def _crawlers(facts: Facts) -> Iterator[Block]:
+def _crawlers(facts: Facts, observed: Observed) -> Iterator[Block]:
     crawlers = facts.get("crawlers")
     if isinstance(crawlers, Missing):
         yield crawlers
@@ -215,7 +218,9 @@ def _crawlers(facts: Facts) -> Iterator[Block]:
     )
     if rows:
         yield Table("Crawlers, as declared", tuple(_CRAWLER.values()), rows, (facts.pointer("crawlers"),), "crawlers")
-    else:
+    elif observed.sound:
+        yield Missing("crawlers", "It says none, and a log has decisions of one: which one is true?")
+    elif observed.logs:
         yield Paragraph("The provider declares that it runs no crawler.", (facts.pointer("crawlers = []"),))
 
 

@@ -32,7 +32,7 @@ from policies.document import (
     Table,
     Value,
 )
-from policies.standings import standings
+from policies.standings import crawls_nothing, no_crawler, standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +55,9 @@ def crawler_page(facts: Facts, observed: Observed) -> Document:
     history = settings(observed)
     now = newest(history)
     blocks: list[Block] = [Paragraph("How our crawlers name themselves, and which opt-outs they follow.", (_MEASURE,))]
-    if not now:
+    if crawls_nothing(facts, observed):
+        blocks.append(no_crawler(facts))
+    elif not now:
         blocks.append(Missing("--evidence", "Name a crawl whose log verifies: the page is made of what it ran on"))
     for one in now:
         blocks += _crawler(one, _declared(facts, one))

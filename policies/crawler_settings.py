@@ -45,6 +45,11 @@ class Settings:
         return min(row.begin for row in self.rows)
 
     @property
+    def end(self) -> datetime:
+        """The last decision under it."""
+        return max(row.end for row in self.rows)
+
+    @property
     def digest(self) -> str:
         """What tells it from another configuration."""
         return f"{self.identity_digest}{self.policy.digest}{self.policy.registry_digest}"
@@ -82,8 +87,8 @@ def settings(observed: Observed) -> tuple[Settings, ...]:
 
 
 def newest(found: Sequence[Settings]) -> tuple[Settings, ...]:
-    """The newest configuration of each product token."""
-    return tuple({one.identity.key: one for one in found}.values())
+    """The configuration of each product token that decided last, which an older one that came back may be."""
+    return tuple({one.identity.key: one for one in sorted(found, key=lambda one: one.end)}.values())
 
 
 def _identity(said: Mapping[str, str] | None) -> Identity | None:

@@ -24,6 +24,7 @@ from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
 from optout.evidence.spilling import spilling
 from optout.evidence.verify import verify
+from optout.syntax.listing import Kind
 from policies.document import Source, SourceKind, Table
 
 if TYPE_CHECKING:
@@ -172,6 +173,11 @@ class LogFacts:
             if key in self.policies
         ]
         return tuple(sorted(made, key=lambda regime: (regime.begin, regime.policy.digest)))
+
+    @property
+    def infringing(self) -> tuple[Mapping[str, Any], ...]:
+        """Those of the lists that name infringing sites."""
+        return tuple(entry for entry in self.lists if entry.get("kind") == Kind.INFRINGING)
 
     @property
     def tokens(self) -> tuple[str, ...]:

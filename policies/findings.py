@@ -17,6 +17,7 @@ class Status(StrEnum):
     PARTLY = "partly"
     NOT_MET = "not met"
     NOT_EVIDENCED = "not evidenced"
+    NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Requirement:
     audits: bool = False
     records: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    crawling: bool = False
 
 
 @dataclass(frozen=True, slots=True)

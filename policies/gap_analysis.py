@@ -1,4 +1,4 @@
-"""Each obligation against what policy, log, audits and facts show: met, partly, not met or not evidenced."""
+"""Each obligation against what policy, log, audits and facts show, in one of the words of `Status`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from policies.facts import known
 from policies.findings import Finding, Requirement, Status
 from policies.oscal import assessment_results
 from policies.oscal_catalog import catalog
+from policies.standings import crawls_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -96,6 +97,9 @@ class _Checked:
 
 
 def _finding(requirement: Requirement, facts: Facts, observed: Observed, found: tuple[Claim, ...]) -> Finding:
+    if requirement.crawling and crawls_nothing(facts, observed):
+        why = "crawlers: none is declared, and this binds who crawls or has others crawl"
+        return Finding(requirement, Status.NOT_APPLICABLE, (why,), (facts.pointer("crawlers = []"),), ())
     checked = (
         *(_claim(name, observed, found) for name in requirement.claims),
         *(_fact(facts, key, _Check.HOLDS) for key in requirement.facts),
@@ -219,11 +223,13 @@ def _counts(found: tuple[Finding, ...]) -> Table:
     return Table(f"{len(found)} requirements", heads, rows, (Source(SourceKind.LAW, edition),), "counts")
 
 
+_NOTHING_TO_DO = frozenset({Status.MET, Status.NOT_APPLICABLE})
 _MEANINGS: Mapping[Status, str] = {
     Status.MET: "every check holds",
     Status.PARTLY: "some checks hold, or only the provider's word stands for it",
     Status.NOT_MET: "the log says otherwise, or the policy in force lacks it",
     Status.NOT_EVIDENCED: "nothing here shows it; that does not say that it is not done",
+    Status.NOT_APPLICABLE: "it binds who crawls, and the provider declares that no crawler collects for it",
 }
 
 
@@ -257,7 +263,7 @@ def _blocks(finding: Finding) -> Iterator[Block]:
         ("Evidence asked for", requirement.evidence),
         ("Checks", "; ".join(finding.reasons) or "none that this toolkit can make"),
     ]
-    if finding.status is not Status.MET:
+    if finding.status not in _NOTHING_TO_DO:
         rows.append(("Mend", requirement.mend))
     yield Fields(tuple(rows), (Source(SourceKind.LAW, requirement.source), *finding.sources))
     yield from finding.missing
@@ -298,7 +304,7 @@ def _json(finding: Finding) -> Mapping[str, object]:
         "status": str(finding.status), "reasons": list(finding.reasons),
         "sources": [str(source) for source in finding.sources],
         "missing": [missing.fact for missing in finding.missing],
-        "mend": "" if finding.status is Status.MET else requirement.mend,
+        "mend": "" if finding.status in _NOTHING_TO_DO else requirement.mend,
     }  # fmt: skip
 
 

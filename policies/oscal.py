@@ -1,6 +1,6 @@
 """The gap analysis as OSCAL 1.2 assessment results (NIST), for tools of governance.
 
-OSCAL knows satisfied and not satisfied only; our four words stand in a property beside. Identifiers are derived from
+OSCAL knows satisfied and not satisfied only; our words stand in a property beside. Identifiers are derived from
 what was assessed, so that the same evidence and facts give the same bytes.
 """
 

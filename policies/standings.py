@@ -11,6 +11,9 @@ from policies.document import Block, Bullets, Paragraph, Source, SourceKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from policies.evidence_facts import Observed
+    from policies.facts import Facts
+
 HEADS: Mapping[Standing, str] = {
     Standing.SHOWN: "Shown by the policy in force and the log:",
     Standing.CONFIGURED: "Configured; the log cannot show it or has no case of it:",
@@ -21,6 +24,17 @@ LABELS: Mapping[Standing, str] = {
     Standing.CONFIGURED: "Configured",
     Standing.CONTRADICTED: "Contradicted by the log",
 }
+
+
+def crawls_nothing(facts: Facts, observed: Observed) -> bool:
+    """Whether the provider declares that no crawler collects for it, and no log, sound or not, says otherwise."""
+    return facts.crawlers == () and not observed.logs
+
+
+def no_crawler(facts: Facts) -> Paragraph:
+    """What stands where a crawler's behaviour would, so that nobody is asked for a log that cannot be."""
+    text = "The provider declares that no crawler is run by it or for it, so there is no behaviour of one to show."
+    return Paragraph(text, (facts.pointer("crawlers = []"),))
 
 
 def standings(found: Iterable[Claim]) -> Iterator[Block]:

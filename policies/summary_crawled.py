@@ -12,7 +12,7 @@ from policies.evidence_facts import KEPT
 from policies.facts import MODALITIES, DatasetKind, known
 from policies.standings import labelled
 from policies.summary_datasets import audited, dataset_of, ranking
-from policies.summary_form import NO, YES, address, comments, mark, plain
+from policies.summary_form import NO, YES, address, comments, mark, of_kind, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,10 +42,12 @@ def crawled(facts: Facts, observed: Observed) -> Iterator[Block]:
     if crawlers is None and not observed.sound:
         yield Ticks(label, (YES, NO), facts.get("crawlers"), (facts.pointer("crawlers"),))
         return
-    used = bool(crawlers) or bool(observed.sound)
+    used, own = bool(crawlers or observed.sound), of_kind(facts, DatasetKind.CRAWLED)
     sources = (facts.pointer("crawlers"), *(log.pointer(log.decisions) for log in observed.sound))
-    yield Ticks(label, (YES, NO), (YES if used else NO,), sources)
-    if used:
+    ask = "It says none, and a dataset is of the kind crawled: which one is true?"
+    chosen = Missing("crawlers", ask) if own and not used else (YES if used else NO,)
+    yield Ticks(label, (YES, NO), chosen, sources)
+    if used or own:
         yield from _used(facts, observed)
     else:
         none = "Not applicable: no crawler is used"

@@ -137,9 +137,11 @@ def _tick(facts: Facts, label: str, name: str) -> Ticks:
 def _user_tick(facts: Facts, label: str, name: str) -> Ticks:
     """Where user data are described, each of the form's two questions needs its own answer."""
     said = facts.declared.user_data
-    if said is None or said_none(said):
-        return _tick(facts, label, "user_data")
     answer = facts.get(f"declared.{name}")
+    if said_none(said) and answer is True:
+        answer = Missing("declared.user_data", f"It says none, and {name} says yes: which one is true?")
+    elif said is None or said_none(said):
+        return _tick(facts, label, "user_data")
     chosen = answer if isinstance(answer, Missing) else (YES if answer else NO,)
     return Ticks(label, (YES, NO), chosen, (facts.pointer(f"declared.{name}"),))
 
@@ -153,7 +155,11 @@ def _makers(facts: Facts) -> Fields:
     rows: list[tuple[str, Value]] = []
     for name, label in labels.items():
         said = facts.get(f"declared.{name}")
-        rows.append((label, "Not applicable: no synthetic data was used" if none else plain(said)))
+        if none and isinstance(said, str) and not said_none(said):
+            said = Missing("declared.synthetic_data", f"It says none, and {name} names some: which one is true?")
+        elif none:
+            said = "Not applicable: no synthetic data was used"
+        rows.append((label, plain(said)))
     return Fields(tuple(rows), (facts.pointer("declared"),))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from policies.document import Block, Fields, Heading, Missing, Source, Table, Ticks, Value
@@ -31,13 +32,15 @@ UNION_LANGUAGES = (
     "Slovenian", "Spanish", "Swedish",
 )  # fmt: skip
 """The official languages of the Union (Regulation No 1 of 1958, as amended)."""
+_QUALIFIED = re.compile(r"\s*[(\[,;:=\d~<>≈].*", re.DOTALL)
+"""What may follow on the name of a language: `English (95 %)` names English."""
 
 
 def general(facts: Facts, observed: Observed) -> Iterator[Block]:
     """Sections 1.1 to 1.3."""
     yield Heading("1. General information")
     yield Heading("1.1 Provider identification", 3)
-    yield Fields(tuple(_provider(facts)), (facts.pointer("provider, contact"),))
+    yield Fields(tuple(_provider(facts)), (facts.pointer("provider"),))
     yield Heading("1.2 Model identification", 3)
     if not facts.models:
         yield _no_model(facts)
@@ -60,7 +63,7 @@ def _no_model(facts: Facts) -> Missing:
 def _provider(facts: Facts) -> Iterator[tuple[str, Value]]:
     yield "Provider name", facts.get("provider.name")
     yield "Provider contact details: address", facts.get("provider.address")
-    yield "Provider contact details: e-mail", facts.contact.email or facts.get("provider.email")
+    yield "Provider contact details: e-mail", facts.get("provider.email")
     if facts.provider.url:
         yield "Provider contact details: web", address(facts.provider.url)
     yield from _representative(facts)
@@ -117,7 +120,7 @@ def _band(model: Model, modality: str, key: str, tell: str, source: tuple[Source
     """The size band of one modality, after processing and before training."""
     label = f"{modality.capitalize()}: training data size{tell}"
     if model.modalities is not None and modality not in model.modalities:
-        return Fields(((label, "Not applicable: the model was not trained on this modality"),), source)
+        return Fields(((label, _absent(model, modality, key)),), source)
     if modality == "other":
         missing = Missing(f"{key}.other_size", "What other content, its size and unit?")
         return Fields(((label, model.other_size or missing),), source)
@@ -126,6 +129,20 @@ def _band(model: Model, modality: str, key: str, tell: str, source: tuple[Source
     if size is None:
         return Ticks(label, options, Missing(f"{key}.{name}", f"How many {unit}, after processing?"), source)
     return Ticks(label, options, (options[(size >= low) + (size > high)],), source)
+
+
+def _absent(model: Model, modality: str, key: str) -> Value:
+    """What stands for a modality that was not trained on, unless another fact says that it was."""
+    size = _BANDS[modality][0] if modality in _BANDS else "other_size"
+    said = [name for name, value in ((size, getattr(model, size)), ("content_types", _named(model, modality))) if value]
+    if said:
+        ask = f"It leaves out {modality}, and {said[0]} has it: which one is true?"
+        return Missing(f"{key}.modalities", ask)
+    return "Not applicable: the model was not trained on this modality"
+
+
+def _named(model: Model, modality: str) -> bool:
+    return modality in dict(model.content_types or ())
 
 
 def _contents(model: Model, key: str, tell: str, source: tuple[Source, ...]) -> Block:
@@ -146,7 +163,7 @@ def _contents(model: Model, key: str, tell: str, source: tuple[Source, ...]) -> 
 def _languages(model: Model, key: str, tell: str) -> Iterator[tuple[str, Value]]:
     yield f"Linguistic characteristics: languages{tell}", plain(known(model, "languages", key))
     if model.languages is not None:
-        named = {language.casefold() for language in model.languages}
+        named = {_QUALIFIED.sub("", language).casefold() for language in model.languages}
         official = [language for language in UNION_LANGUAGES if language.casefold() in named]
         none = f"{NONE} of the 24, by their English names"
         yield f"Official languages of the Union among them{tell}", ", ".join(official) or none

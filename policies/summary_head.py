@@ -55,15 +55,19 @@ def _policy(facts: Facts) -> Value:
 
 
 def _latest(facts: Facts) -> Value:
-    """Only the list of versions can tell."""
+    """Only the list of versions can tell; a version that is not on it is dated by the day of its own update."""
     changes, version = facts.summary.changes, facts.summary.version
     if changes is None or version is None:
         return Missing("summary.changes", "List every version of the summary, so that the latest can be told")
-    dated = [change for change in changes if change.effective and change.version]
-    newest = max(dated, key=lambda change: change.effective or date.min, default=None)
-    if newest is None or newest.version == version:
-        return f"Yes: version {version} is the newest of the versions listed here"
-    return f"No: version {newest.version} is newer"
+    dated = [(change.effective, change.version) for change in changes if change.effective and change.version]
+    own = max((day for day, name in dated if name == version), default=facts.summary.updated)
+    if own is None:
+        return Missing("summary.updated", f"Of which day is version {version}?")
+    newer = [each for each in dated if each[0] > own]
+    if newer:
+        return f"No: version {max(newer)[1]} is newer"
+    listed = not dated or any(name == version for _, name in dated)
+    return f"Yes: version {version} is {'the newest of the' if listed else 'newer than all'} versions listed here"
 
 
 def _versions(facts: Facts) -> Iterator[Block]:

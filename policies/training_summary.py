@@ -26,7 +26,7 @@ from policies.document import (
 )
 from policies.evidence_facts import reasons_table
 from policies.facts import DatasetKind, known
-from policies.standings import standings
+from policies.standings import crawls_nothing, no_crawler, standings
 from policies.summary_crawled import crawled
 from policies.summary_datasets import others, private, public
 from policies.summary_form import NO, NONE, YES, comments, plain
@@ -116,6 +116,8 @@ def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
     if observed.sound:
         yield from standings(claim for claim in claims(observed) if claim.measure in {"1.1", "1.3"})
         yield reasons_table(observed.sound)
+    elif crawls_nothing(facts, observed):
+        yield no_crawler(facts)
     else:
         yield Missing("--evidence", "Name a crawl whose log verifies; without it no measure is shown")
     for audit in observed.audits:

@@ -123,6 +123,15 @@ def test_what_to_do_next_comes_with_commands(figures):
     assert said[-1][1] == "optout evidence verify OUT --store STORE"
 
 
+def test_nobody_is_told_to_train_on_nothing(audited, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"url": "https://nobody.knows.example/"}\n')
+    command = ["audit", str(tmp_path / "rows.jsonl"), "--store", str(audited.parent / "store")]
+    assert main([*command, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    last = json.loads((tmp_path / "out/report.json").read_text())["advice"][-1]
+    assert last["text"].startswith("No row may be used")
+    assert last["command"] == "optout evidence verify OUT --store STORE"
+
+
 class Page(HTMLParser):
     """What a browser would make of a page: which elements, whether they are closed, and the text."""
 

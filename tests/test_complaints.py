@@ -323,6 +323,17 @@ class TestRegister:
         register.decide(number, upheld(), NOW)
         assert not register.record(number).overdue(NOW + timedelta(days=31))
 
+    def test_the_day_that_was_promised_counts_to_its_end(self, register):
+        number, _ = register.add(complaint("a.example"), NOW, 30)
+        record = register.record(number)
+        midnight = (NOW + timedelta(days=31)).replace(hour=0, minute=0, second=0, microsecond=0)
+        assert not record.overdue(midnight - timedelta(microseconds=1))
+        assert record.overdue(midnight)
+
+    def test_no_days_means_at_once(self, register):
+        number, _ = register.add(complaint("a.example"), NOW, 0)
+        assert register.record(number).overdue(NOW + timedelta(seconds=1))
+
     def test_a_step_that_cannot_be_logged_now_is_logged_later_and_once(self, register, monkeypatch):
         def refuse(*_):
             raise OSError("disk full")

@@ -74,6 +74,13 @@ class TestPage:
         facts = desk.provider(('token = "OptOutBot"', 'token = "Other"'))
         assert any("OptOutBot" in missing.ask for missing in crawler_page(facts, desk.observed()).missing)
 
+    def test_a_configuration_that_came_back_is_the_one_in_force(self):
+        first, last = desk.log(), timedelta(days=2)
+        back = replace(first, rows=tuple(replace(row, end=row.end + last) for row in first.rows))
+        between = later_log(variant("literal"), 3600)
+        assert {one.log.origin for one in newest(settings(Observed((back, between))))} == {first.origin}
+        assert {one.log.origin for one in newest(settings(Observed((first, between))))} == {between.origin}
+
     @pytest.mark.parametrize("suffix", [".md", ".html", ".docx", ".json", ".csv", ".atom"])
     def test_the_same_log_gives_the_same_bytes(self, page, suffix):
         assert render(page, suffix) == render(crawler_page(desk.provider(), desk.observed()), suffix)

@@ -18,10 +18,13 @@ from policies.applicability import (
     open_source,
 )
 from policies.claims import MEASURES
+from policies.copyright_policy import copyright_policy, public_summary
+from policies.crawler_page import crawler_page
 from policies.document import Missing, Table
 from policies.evidence_facts import Record
 from policies.facts import Model, Review
 from policies.gap_analysis import Status, findings, gap_analysis, overdue, requirements, watched
+from policies.training_summary import training_summary
 
 GPAI = Model(training_flop=2e23, generates=("text",), narrow_task=False, base_model="none")
 
@@ -117,6 +120,13 @@ FREE = {
         (False, (replace(GPAI, **{**FREE, "training_flop": 2e25}),), "Yes"),
         (False, (replace(GPAI, **{**FREE, "training_flop": None}),), "Unknown"),
         (False, (GPAI,), "Unknown"),
+        (False, (replace(GPAI, narrow_task=True, monetised=True),), "No"),
+        (
+            False,
+            (replace(GPAI, base_model="B", modification_flop=1e22, base_training_flop=1e24, monetised=True),),
+            "No",
+        ),
+        (False, (replace(GPAI, base_model="B", monetised=True),), "Unknown"),
         (False, (), "Unknown"),
     ],
 )
@@ -132,10 +142,57 @@ def test_a_narrow_model_presents_no_systemic_risk_whatever_its_compute():
     assert answer(replace(GPAI, training_flop=2e25, narrow_task=True), "systemic") == "No"
 
 
+def test_systemic_risk_is_presumed_of_no_model_that_may_not_be_general_purpose():
+    unsaid = answer(replace(GPAI, training_flop=2e25, narrow_task=None), "systemic")
+    assert isinstance(unsaid, Missing)
+    assert unsaid.fact == "models[0].narrow_task"
+
+
+def test_where_no_duty_holds_there_is_nothing_to_be_exempt_from():
+    assert answer(replace(GPAI, **FREE, narrow_task=True), "exemption") == "Not applicable"
+
+
+def test_what_would_answer_whether_a_modifier_has_duties_is_named():
+    unsaid = answer(replace(GPAI, base_model="B", base_training_flop=1e24), "policy and a public summary")
+    assert isinstance(unsaid, Missing)
+    assert unsaid.fact == "models[0].modification_flop"
+
+
 def test_a_model_of_which_nothing_is_known_has_no_answer():
     document = applicability(replace(facts.parse(b""), models=(Model(),)), observed())
     (table, _) = (block for block in document.blocks if isinstance(block, Table))
     assert all(isinstance(row[1], Missing) for row in table.rows)
+
+
+ONLY_CRAWLING = {item.name for item in requirements() if item.crawling}
+
+
+def test_who_declares_that_nothing_is_crawled_is_not_asked_for_what_binds_crawlers():
+    found = findings(facts.parse(b"crawlers = []"), observed())
+    assert {item.requirement.name for item in found if item.status is Status.NOT_APPLICABLE} == ONLY_CRAWLING
+    document = gap_analysis(facts.parse(b"crawlers = []"), observed())
+    mends = next(block for block in document.blocks if isinstance(block, Table) and block.caption == "Mends")
+    assert ONLY_CRAWLING.isdisjoint(row[0] for row in mends.rows)
+    assert ONLY_CRAWLING.isdisjoint(item["id"] for item in document.data["findings"] if item["mend"])
+
+
+def test_a_log_ends_the_word_that_nothing_is_crawled():
+    usual = a_policy()
+    found = findings(facts.parse(b"crawlers = []"), observed(a_log(usual, rows(usual))))
+    assert Status.NOT_APPLICABLE not in {item.status for item in found}
+
+
+@pytest.mark.parametrize("make", [copyright_policy, public_summary, training_summary, crawler_page])
+def test_without_a_crawler_no_document_asks_for_its_log(make):
+    asked = {missing.fact for missing in make(facts.parse(b"crawlers = []"), observed()).missing}
+    assert asked.isdisjoint({"--evidence", "lists"})
+    assert "--evidence" in {missing.fact for missing in make(facts.parse(b""), observed()).missing}
+
+
+def test_a_policy_beside_a_log_asks_why_no_crawler_is_declared():
+    usual = a_policy()
+    document = copyright_policy(facts.parse(b"crawlers = []"), observed(a_log(usual, rows(usual))))
+    assert any(one.fact == "crawlers" and "which one is true" in one.ask for one in document.missing)
 
 
 def test_of_nothing_everything_is_not_evidenced():

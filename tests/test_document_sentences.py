@@ -31,7 +31,7 @@ from policies.gap_analysis import gap_analysis
 from policies.training_summary import training_summary
 
 BEHAVIOUR = {SourceKind.POLICY, SourceKind.LOG, SourceKind.AUDIT}
-LIST = ({"name": "court-list", "issuer": "a court", "basis": "a ruling", "as_of": "2026-11-01"},)
+LIST = ({"name": "court-list", "kind": "infringing", "issuer": "a court", "basis": "a ruling", "as_of": "2026-11-01"},)
 LOST = {**LOOKED, "/robots.txt": "unreachable"}
 GIVEN = FULL_FACTS.replace(
     "datasets = []",

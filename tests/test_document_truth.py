@@ -12,7 +12,7 @@ from policies.copyright_policy import copyright_policy, public_summary
 from policies.document import SourceKind
 from policies.render import markdown
 
-LIST = ({"name": "court-list", "issuer": "a court", "basis": "a ruling", "as_of": "2026-11-01"},)
+LIST = ({"name": "court-list", "kind": "infringing", "issuer": "a court", "basis": "a ruling", "as_of": "2026-11-01"},)
 
 
 def standing(log, name):
@@ -268,3 +268,12 @@ def test_a_measure_without_a_claim_says_so():
     lost = a_log(usual, rows(usual), policies={})
     page = markdown(copyright_policy(facts.parse(b""), observed(lost))).decode()
     assert page.count("bear out no statement") == 3
+
+
+@pytest.mark.parametrize("kind", ["opt-out", "advisory"])
+def test_a_list_of_another_kind_leaves_no_infringing_site_out(kind):
+    usual, other = a_policy(), ({**LIST[0], "kind": kind},)
+    log = a_log(usual, rows(usual), lists=other)
+    assert standing(log, "lists.excluded") is None
+    policy = copyright_policy(facts.parse(b""), observed(log))
+    assert "lists" in {missing.fact for missing in policy.missing}

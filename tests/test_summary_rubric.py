@@ -133,7 +133,7 @@ RUBRIC: dict[str, dict[str, str]] = {
     "1.1": {
         "provider": r"Provider name:? Example AI GmbH",
         "address": r"Musterweg 1, Berlin",
-        "e-mail": r"e-mail:? rights@ai\.example",
+        "e-mail": r"e-mail:? office@ai\.example",
         "representative, or why there is none": r"Not applicable: the provider is established in the Union \(Art\. 54",
     },
     "1.2": {

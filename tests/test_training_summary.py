@@ -276,3 +276,71 @@ class _Fails:
 
     outcome = Outcome.FAILS
     steps = ()
+
+
+class TestContradictions:
+    """Where two facts of the provider exclude each other, the form asks which is true and ticks neither."""
+
+    @pytest.mark.parametrize(
+        ("change", "asked"),
+        [
+            (('user_data = "none"', 'user_data = "none"\nuser_interactions = true'), "declared.user_data"),
+            (('user_data = "none"', 'user_data = "none"\nuser_services = true'), "declared.user_data"),
+            (
+                ('synthetic_data = "none"', 'synthetic_data = "none"\nsynthetic_market_models = "Big 4"'),
+                "declared.synthetic_data",
+            ),
+            (("text_tokens = 5000000000", "text_tokens = 5000000000\nimages = 7"), "models[0].modalities"),
+            (('"Web pages"\nlatest', '{text = "Pages", audio = "Radio"}\nlatest'), "models[0].modalities"),
+        ],
+    )
+    def test_a_fact_that_another_denies_is_asked_for(self, change, asked):
+        document = training_summary(desk.provider(change), NOTHING)
+        assert [one.ask for one in document.missing if one.fact == asked and "which one is true" in one.ask]
+
+    def test_none_beside_none_is_no_contradiction(self):
+        same = desk.provider(
+            ('synthetic_data = "none"', 'synthetic_data = "none"\nsynthetic_own_models = "none"'),
+            ('user_data = "none"', 'user_data = "none"\nuser_interactions = false'),
+        )
+        assert not [one for one in training_summary(same, NOTHING).missing if "which one is true" in one.ask]
+
+    def test_a_crawled_dataset_without_a_crawler_ticks_no_box(self):
+        start, end = desk.PROVIDER.index("[[crawlers]]"), desk.PROVIDER.index("[[datasets]]")
+        said = f"crawlers = []\n{desk.PROVIDER[:start]}{desk.PROVIDER[end:]}".replace(
+            'kind = "public"', 'kind = "crawled"'
+        )
+        document = training_summary(provider_facts.parse(said.encode()), NOTHING)
+        label = "Crawlers used by the provider or on its behalf?"
+        (box,) = (one for one in document.blocks if isinstance(one, Ticks) and one.label == label)
+        assert isinstance(box.chosen, Missing)
+        assert "no crawler is used" not in text(document)
+
+
+def test_the_provider_is_reached_at_its_own_address(whole):
+    assert field(whole, "Provider contact details: e-mail") == "office@ai.example"
+
+
+@pytest.mark.parametrize(
+    ("named", "official"),
+    [
+        ('["English (95 %)", "Irish: 1 %"]', "English, Irish"),
+        ('["Englishman"]', "None of the 24, by their English names"),
+    ],
+)
+def test_a_share_behind_a_language_does_not_hide_it(named, official):
+    said = training_summary(desk.provider(('["German", "English"]', named)), NOTHING)
+    assert field(said, "Official languages of the Union among them") == official
+
+
+@pytest.mark.parametrize(
+    ("version", "updated", "latest"),
+    [
+        ("3", "2026-09-30", "Yes: version 3 is newer than all versions listed here"),
+        ("0", "2025-09-30", "No: version 2 is newer"),
+    ],
+)
+def test_a_version_that_is_not_on_the_list_is_dated_by_its_update(version, updated, latest):
+    change = ('version = "2"\nupdated = 2026-08-31', f'version = "{version}"\nupdated = {updated}')
+    said = training_summary(desk.provider(change), NOTHING)
+    assert field(said, "Whether this is the latest version") == latest

@@ -37,6 +37,9 @@ def advice(figures: Figures, *, is_remote: bool) -> list[Advice]:
     found = [*_inputs(figures), *_unknown(figures), *_coverage(figures), *_time(figures), *_choices(figures)]
     if not figures["rows"]["judged"]:
         return [Advice("No row was judged. Name files that hold rows."), *found]
+    if not figures["rows"]["kept"]:
+        what = "No row may be used as it stands. Keep this folder: its log proves what was decided."
+        return [*found, Advice(what, "optout evidence verify OUT --store STORE")]
     kept = _count(figures["rows"]["kept"], "row")
     what = f"Train on the {kept} in kept/, and keep this folder: its log proves what was decided."
     if is_remote:

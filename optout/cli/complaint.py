@@ -42,13 +42,13 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     _add_add(actions)
     listed = actions.add_parser("list", help="complaints, with what is due; exit code 1 where one is overdue")
     show = actions.add_parser("show", help="one complaint, its steps, and what is known of its works")
-    show.add_argument("number", type=int, metavar="N")
+    show.add_argument("number", type=options.number, metavar="N")
     show.add_argument("--reply", action="store_true", help="print the draft of an answer instead")
     _add_search(show, "search these now, and remember what is found")
     _add_decide(actions)
     _add_export(actions)
     report = actions.add_parser("report", help="the evidence report on what a complaint is about")
-    report.add_argument("number", type=int, metavar="N")
+    report.add_argument("number", type=options.number, metavar="N")
     report.add_argument("--facts", type=Path, default=Path("provider.toml"), metavar="FILE", help="provider facts")
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".md, .html, .docx, .json or .csv")
     _add_search(report, "report from these")
@@ -72,10 +72,11 @@ def _add_add(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--subject", action="append", default=[], metavar="WHERE", help="a domain, URL, SHA-256 or post:IDENTIFIER"
     )
-    parser.add_argument("--answers", type=int, metavar="N", help="this answers questions about complaint N")
+    parser.add_argument("--answers", type=options.number, metavar="N", help="this answers questions about complaint N")
     parser.add_argument(
-        "--answer-days", type=int, default=30, metavar="DAYS", help="answer within so many days (default: %(default)s)"
-    )
+        "--answer-days", type=options.days, default=30, metavar="DAYS",
+        help="answer within so many days, the contact.answer_days that you publish (default: %(default)s)",
+    )  # fmt: skip
     _add_search(parser, "search these at once")
     _add_common(parser)
     parser.set_defaults(run=_add)
@@ -88,12 +89,12 @@ def _add_decide(actions: _SubParsersAction[Any]) -> None:
         description="`removed` is proven: every kept page under --evidence and every decision of --audit is read, "
         "each file is hashed, and one item that the complaint is about refuses it.",
     )
-    parser.add_argument("number", type=int, metavar="N")
+    parser.add_argument("number", type=options.number, metavar="N")
     parser.add_argument("outcome", choices=(*_STATES, "removed"))
     parser.add_argument("--by", required=True, metavar="NAME", help="who decides")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, as the complainant may read it")
     parser.add_argument("--ground", choices=_GROUNDS, help="of a rejection")
-    parser.add_argument("--same-as", type=int, metavar="N", help="the complaint that it repeats")
+    parser.add_argument("--same-as", type=options.number, metavar="N", help="the complaint that it repeats")
     _add_search(parser, "with removed: what must hold nothing of it any more")
     parser.add_argument(
         "--deleted", action="append", default=[], metavar="NAME",
@@ -119,7 +120,7 @@ def _add_export(actions: _SubParsersAction[Any]) -> None:
 
 def _add_proof(actions: _SubParsersAction[Any]) -> None:
     proof = actions.add_parser("proof", help="the proof of a removal, as one file that names no complainant")
-    proof.add_argument("number", type=int, metavar="N")
+    proof.add_argument("number", type=options.number, metavar="N")
     proof.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write (.json)")
     _add_common(proof)
     proof.set_defaults(run=_proof)
@@ -236,7 +237,8 @@ def _list(arguments: Namespace) -> int:
             else:
                 due = f"OVERDUE since {record.due:%Y-%m-%d}" if overdue else f"due {record.due:%Y-%m-%d}"
                 who, about = printable(record.complaint.name[:60]), len(record.complaint.subjects)
-                print(f"{record.number:5}  {record.state:9}  {due}  {who}, {about:,} subjects")
+                many = "" if about == 1 else "s"
+                print(f"{record.number:5}  {record.state:9}  {due}  {who}, {about:,} subject{many}")
     return NO if late else DONE
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from optout.cli import options
 from optout.cli.exit_codes import DONE, NO
 from optout.errors import UnreadableInput
 
@@ -72,8 +73,8 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         help="training-summary: the version before (.json), to say what differs",
     )
     parser.add_argument("--host", metavar="HOST", help="evidence-report: only this site, with its subdomains")
-    parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="evidence-report: first day (UTC)")
-    parser.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="evidence-report: last day (UTC)")
+    parser.add_argument("--since", type=options.day, metavar="DAY", help="evidence-report: first day (UTC)")
+    parser.add_argument("--until", type=options.day, metavar="DAY", help="evidence-report: last day (UTC)")
     parser.add_argument("--strict", action="store_true", help="fail with the list when a fact is missing")
     parser.set_defaults(run=run)
 

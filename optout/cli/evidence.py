@@ -6,8 +6,9 @@ import json
 import os
 import resource
 import sys
+from argparse import ArgumentTypeError
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,14 +125,14 @@ def _add_query(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument("--url", metavar="URL")
     parser.add_argument("--reason", metavar="CODE", help="a reason code; * stands for anything")
     parser.add_argument("--effect", choices=("permit", "deny", "review"))
-    parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="first day (UTC)")
-    parser.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="last day (UTC)")
+    parser.add_argument("--since", type=options.day, metavar="DAY", help="first day (UTC)")
+    parser.add_argument("--until", type=options.day, metavar="DAY", help="last day (UTC)")
     parser.add_argument(
         "--by", metavar="FIELD", help="count by host, reason, effect, purpose, day, node, agent or policy"
     )
     parser.add_argument("--sql", metavar="STATEMENT", help="ask the view `rows` in SQL instead")
     parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="at most so many lines (default: %(default)s)"
+        "--limit", type=options.number, default=100, metavar="N", help="at most so many lines (default: %(default)s)"
     )
     options.add_output(parser)
     parser.set_defaults(run=run_query)
@@ -392,7 +393,8 @@ def _say(arguments: Namespace, text: str) -> None:
 
 def _moment(text: str) -> datetime:
     """The end of a day, or a moment."""
-    if len(text) == 10:
-        return datetime.fromisoformat(f"{text}T23:59:59.999999+00:00")
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(f"{text}T23:59:59.999999+00:00" if len(text) == 10 else text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text[:40]!r} is neither a day, as 2026-11-27, nor an ISO time") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -82,7 +82,7 @@ def _add_purge(actions: _SubParsersAction[Any]) -> None:
     parser = actions.add_parser("purge", help="remove segments whose time is up; their hashes stay")
     _add_directory(parser)
     parser.add_argument(
-        "--older-than", type=int, default=3653, metavar="DAYS", help="(default: %(default)s, ten years)"
+        "--older-than", type=options.days, default=3653, metavar="DAYS", help="(default: %(default)s, ten years)"
     )
     parser.add_argument("--basis", default="retention period", metavar="TEXT", help="the rule, for the log")
     options.add_output(parser)

@@ -70,12 +70,13 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--max-age", type=float, metavar="HOURS", help="visit again what is older (default: what the policy says)"
     )
-    parser.add_argument("--concurrency", type=_count, default=500, metavar="N", help="visits at a time (%(default)s)")
+    count = options.number
+    parser.add_argument("--concurrency", type=count, default=500, metavar="N", help="visits at a time (%(default)s)")
     parser.add_argument(
-        "--per-domain", type=_count, default=2, metavar="N", help="of one registrable domain (default: %(default)s)"
+        "--per-domain", type=count, default=2, metavar="N", help="of one registrable domain (default: %(default)s)"
     )
     parser.add_argument(
-        "--per-address", type=_count, default=16, metavar="N", help="requests to one address (default: %(default)s)"
+        "--per-address", type=count, default=16, metavar="N", help="requests to one address (default: %(default)s)"
     )
     parser.add_argument(
         "--timeout", type=float, default=20.0, metavar="SECONDS", help="per file (default: %(default)s)"
@@ -87,12 +88,6 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     options.add_identity(parser)
     options.add_output(parser)
     parser.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(text)
-    return int(text)
 
 
 def run(arguments: Namespace) -> int:

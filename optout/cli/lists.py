@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,10 +53,10 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "look", help="what do lists say?", description="The exit code is 1 where a list reserves or forbids."
     )
     look.add_argument("subjects", nargs="+", metavar="URL|HASH", help="a URL, a host, or the SHA-256 of content")
-    look.add_argument("--as-of", type=_date, metavar="DATE", help="as the lists were on that day (default: today)")
+    look.add_argument("--as-of", type=options.day, metavar="DATE", help="as the lists were then (default: today)")
     remove = actions.add_parser("remove", help="remove a list, or one version", description="Remove versions.")
     remove.add_argument("name", metavar="NAME")
-    remove.add_argument("--as-of", type=_date, metavar="DATE", help="only the version of this date")
+    remove.add_argument("--as-of", type=options.day, metavar="DATE", help="only the version of this date")
     for action, run in ((show, _show), (look, _look), (remove, _remove)):
         _add_common(action)
         action.set_defaults(run=run)
@@ -68,7 +68,7 @@ def _add_import(parser: ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="what the list is called")
     parser.add_argument("--issuer", required=True, help="who keeps it")
     parser.add_argument("--legal-basis", required=True, metavar="TEXT", help="the ground on which it is used")
-    parser.add_argument("--as-of", required=True, type=_date, metavar="DATE", help="the date of its contents")
+    parser.add_argument("--as-of", required=True, type=options.day, metavar="DATE", help="the date of its contents")
     parser.add_argument("--form", choices=_FORMS, help="the form of the file (default: looked at)")
     _add_common(parser)
     parser.set_defaults(run=_import)
@@ -79,10 +79,6 @@ def _add_common(parser: ArgumentParser) -> None:
         "--store", type=Path, default=_STORE, metavar="DIR", help="where lists are kept (default: %(default)s)"
     )
     options.add_output(parser)
-
-
-def _date(text: str) -> date:
-    return date.fromisoformat(text)
 
 
 def _import(arguments: Namespace) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from argparse import ArgumentTypeError
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +18,42 @@ if TYPE_CHECKING:
     from optout.policy import Policy
 
 DEFAULT_TOKEN = "OptOutBot"
+MOST_DAYS = 36_525
+"""A hundred years: what is longer is a slip, and what is negative would turn the meaning round."""
+
+
+def day(text: str) -> date:
+    """A day as an argument.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text[:40]!r} is no day: write one as 2026-11-27") from None
+
+
+def days(text: str) -> int:
+    """A number of days as an argument.
+
+    Raises:
+        ArgumentTypeError: it is none, negative, or more than a hundred years.
+    """
+    if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) <= MOST_DAYS:
+        return int(text)
+    raise ArgumentTypeError(f"{text[:40]!r} is no number of days from 0 to {MOST_DAYS:,}")
+
+
+def number(text: str) -> int:
+    """A number of something as an argument: one or more, and no more than a database counts.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if text.isascii() and text.isdecimal() and len(text) < 19 and int(text):
+        return int(text)
+    raise ArgumentTypeError(f"{text[:40]!r} is no whole number from 1 on")
 
 
 def add_policy(parser: ArgumentParser) -> None:

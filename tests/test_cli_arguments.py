@@ -1,0 +1,34 @@
+"""Days and numbers on the command line: what is none, negative or beyond all bounds is refused, with the mend."""
+
+from __future__ import annotations
+
+import pytest
+
+from optout.cli import main
+
+TO_REFUSE = [
+    ("complaint show 9999999999999999999999", "whole number"),
+    ("complaint show -- -1", "whole number"),
+    ("complaint proof 99999999999999999999 --out p.json", "whole number"),
+    ("complaint add --claim x --answers 99999999999999999999", "whole number"),
+    ("complaint add --claim x --answer-days -1", "number of days"),
+    ("complaint add --claim x --answer-days 99999999999", "number of days"),
+    ("evidence purge . --basis x --older-than -1", "number of days"),
+    ("evidence purge . --basis x --older-than 99999999999", "number of days"),
+    ("evidence query . --limit -1", "whole number"),
+    ("evidence query . --since 2026-02-30", "2026-11-27"),
+    ("evidence show . --origin https://a.example --as-of yesterday", "2026-11-27"),
+    ("document evidence-report --until tomorrow", "2026-11-27"),
+    ("lists remove x --as-of 1.1.2026", "2026-11-27"),
+    ("harvest origins.txt --store s --concurrency 0", "whole number"),
+]
+
+
+@pytest.mark.parametrize(("line", "mend"), TO_REFUSE)
+def test_what_is_no_day_and_no_number_is_refused_with_the_mend(line, mend, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert mend in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
