@@ -270,7 +270,73 @@ def test_what_comes_before_the_damage_is_judged(store, tmp_path, suffix, pack):
         assert all(row["url"] is None or row["url"].startswith(GOOD) for row in rows(out))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"\\u0075rl": "%s", "url": "%s"}',
+        '{"url": "%s", "\\u0075\\u0072\\u006C": "%s"}',
+        '{"url": "https://open.example/", "meta": {"url": "%s", "url": "%s"}}',
+    ],
+)
+def test_a_key_that_stands_there_twice_is_found_however_it_is_written(store, tmp_path, line):
+    path = tmp_path / "data.jsonl"
+    path.write_text(line % (REFUSED, GOOD) + '\n{"url": "https://open.example/\\u0041", "meta": {"url": "x"}}\n')
+    assert audit(path, store, tmp_path / "out", "--url-column", "meta.url" if "meta" in line[:40] else "url") == 2
+    assert [row["kept"] for row in rows(tmp_path / "out")] == [False, "meta" not in line[:40]]
+
+
+def test_a_byte_order_mark_costs_no_row(store, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"url": "%s"}\n{"url": "%s"}\n' % (GOOD.encode(), REFUSED.encode()))
+    assert audit(path, store, tmp_path / "out") == 0
+    assert [row["kept"] for row in rows(tmp_path / "out")] == [True, False]
+    assert (tmp_path / "out/kept/data.jsonl").read_bytes() == path.read_bytes().splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "tar"])
+def test_a_column_that_no_row_has_is_told_with_those_that_there_are(store, tmp_path, kind):
+    text = json.dumps({"address": GOOD, "words": 5}).encode()
+    path = tmp_path / f"data.{kind}"
+    path.write_bytes(text + b"\n" + text if kind == "jsonl" else tar_of(("a.json", text), ("b.json", text)))
+    assert audit(path, store, tmp_path / "out") == 2
+    assert faults(tmp_path / "out") == [
+        ("all rows", "none has 'url'; name one of these with its option: address, words")
+    ]
+    options = ("--url-column", "address", "--tokens-column", "words")
+    assert audit(path, store, tmp_path / "named", *options) == 0
+    assert [(row["kept"], row["tokens"]) for row in rows(tmp_path / "named")] == [(True, 5)] * 2
+    assert audit(path, store, tmp_path / "date", *options, "--date-column", "dat") == 2
+
+
 # Tar.
+
+
+def test_members_of_which_readers_differ_are_named_and_their_samples_not_kept(store, tmp_path):
+    path = tmp_path / "data.tar"
+    twice = f'{{"url": "{REFUSED}", "url": "{GOOD}"}}'.encode()
+    path.write_bytes(tar_of(("a.json", about("a")), ("b.json", twice), ("c.json", b'{"url": NaN}'), ("d.txt", b"x")))
+    assert audit(path, store, tmp_path / "out") == 2
+    assert [row["kept"] for row in rows(tmp_path / "out")] == [True, False, False, False]
+    assert [place for place, _ in faults(tmp_path / "out")] == ["member 'b.json'", "member 'c.json'"]
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix", "posix --sparse-version=0.1"])
+def test_a_sparse_file_is_kept_whole(store, tmp_path, form):
+    (tmp_path / "a.json").write_bytes(about("a"))
+    with (tmp_path / "a.bin").open("wb") as file:
+        file.truncate(1 << 20)
+        file.seek(1 << 19)
+        file.write(b"data")
+    path = tmp_path / "data.tar"
+    command = ["tar", "--sparse", *f"--format={form}".split(), "-C", str(tmp_path), "-cf", str(path), "a.bin", "a.json"]
+    subprocess.run(command, check=True)
+    assert path.stat().st_size < 1 << 19
+    assert audit(path, store, tmp_path / "out") == 0
+    with tarfile.open(tmp_path / "out/kept/data.tar") as tar:
+        assert {name: tar.extractfile(name).read() for name in tar.getnames()} == {
+            "a.bin": (tmp_path / "a.bin").read_bytes(),
+            "a.json": about("a"),
+        }
 
 
 def tar_of(*members) -> bytes:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
 
-from optout.audit.dates import NO_DATE, seconds
 from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer
+from optout.audit.formats.objects import Objects, Row, Unclear, dates_at, numbers_at, texts_at, value_at
 from optout.audit.formats.packed import BROKEN, packed, unpacked
 from optout.audit.formats.pages import pages_of
 
 LONGEST_LINE = 1 << 26
 """Bytes of a line that are read; a longer line is a fault, and a row without a URL."""
-
-_LARGEST = 2**63 - 1
 
 
 class LinesFormat:
@@ -35,6 +29,7 @@ class LinesFormat:
         lines: list[bytes] = []
         numbers: list[int] = []
         size = number = 0
+        objects = Objects(columns)
         try:
             with unpacked(path) as stream:
                 for number, line in enumerate(_lines(stream, fault), 1):
@@ -44,12 +39,13 @@ class LinesFormat:
                     numbers.append(number)
                     size += len(line)
                     if len(lines) >= ROWS or size >= BATCH_BYTES:
-                        yield _batch(lines, columns, fault, numbers)
+                        yield _batch(lines, columns, fault, numbers, objects)
                         lines, numbers, size = [], [], 0
         except BROKEN as error:
             fault(f"after line {number}", f"cannot be read on: {error}")
         if lines:
-            yield _batch(lines, columns, fault, numbers)
+            yield _batch(lines, columns, fault, numbers, objects)
+        objects.tell(fault)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -87,67 +83,31 @@ _TOO_LONG = b"..."
 """What stands for a line that is too long; its fault has been told."""
 
 
-def _batch(lines: list[bytes], columns: Columns, fault: Report, numbers: list[int]) -> Batch:
-    names = [name for name in (columns.url, columns.html, columns.headers, columns.date) if name.isascii()]
-    keys = tuple(f'"{name}"'.encode() for name in names)
-    found = [_object(line, number, keys, fault) for line, number in zip(lines, numbers, strict=True)]
-    rows: list[dict[str, Any]] = [row or {} for row in found]
-    urls = [row.get(columns.url) for row in rows]
-    if any(columns.html in row or columns.headers in row for row in rows):
-        pages = pages_of(urls, (row.get(columns.html) for row in rows), (row.get(columns.headers) for row in rows))
-    else:
-        pages = {}
-    dates = [row.get(columns.date) for row in rows]
+def _batch(lines: list[bytes], columns: Columns, fault: Report, numbers: list[int], objects: Objects) -> Batch:
+    found = [_object(line, number, objects, fault) for line, number in zip(lines, numbers, strict=True)]
+    rows = [row or {} for row in found]
+    urls = texts_at(rows, columns.url)
+    html, headers = ([value_at(row, name) for row in rows] for name in (columns.html, columns.headers))
+    pages = pages_of(urls.to_pylist(), html, headers) if any(html) or any(headers) else {}
     return Batch(
-        urls=pa.array([url if isinstance(url, str) else None for url in urls], pa.string()),
+        urls=urls,
         raw=lines,
-        dates=_seconds(dates) if any(date is not None for date in dates) else None,
-        pages={row: page for row, page in pages.items() if isinstance(urls[row], str)},
+        dates=dates_at(rows, columns.date),
+        pages={row: page for row, page in pages.items() if urls[row].is_valid},
         sizes=np.array([len(line) for line in lines], np.int64),
-        tokens=_numbers(rows, columns.tokens),
-        languages=pa.array([_text(row.get(columns.language)) for row in rows], pa.string()),
+        tokens=numbers_at(rows, columns.tokens),
+        languages=texts_at(rows, columns.language),
         refused=frozenset(at for at, row in enumerate(found) if row is None),
     )
 
 
-def _object(line: bytes, number: int, keys: tuple[bytes, ...], fault: Report) -> dict[str, Any] | None:
+def _object(line: bytes, number: int, objects: Objects, fault: Report) -> Row | None:
     """A line as an object; None where it is none, or where readers may differ about what it says."""
     try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        row = objects.read(line)
+    except Unclear as error:
         if line is not _TOO_LONG:
-            fault(f"line {number}", f"not JSON: {error}")
+            fault(f"line {number}", str(error))
         return None
-    if not isinstance(row, dict):
-        fault(f"line {number}", "not a JSON object")
-        return None
-    if any(line.count(key) > 1 for key in keys) and (twice := _twice(line)):
-        fault(f"line {number}", f"has {twice!r} twice, and readers differ about which counts")
-        return None
+    objects.note(row)
     return row
-
-
-def _twice(line: bytes) -> str | None:
-    """A key that the object has twice (RFC 8259 section 4 leaves open what that means)."""
-    try:
-        pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)
-    except RecursionError:
-        return "a deeply nested key"
-    return next((key for key, count in Counter(key for key, _ in pairs).items() if count > 1), None)
-
-
-def _seconds(dates: list[object]) -> np.ndarray:
-    return np.array([NO_DATE if date is None else seconds(pa.array([date]))[0] for date in dates], np.int64)
-
-
-def _numbers(rows: list[dict[str, Any]], name: str | None) -> pa.Array | None:
-    if name is None:
-        return None
-    found = [row.get(name) for row in rows]
-    return pa.array(
-        [value if type(value) is int and -_LARGEST <= value <= _LARGEST else None for value in found], pa.int64()
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -8,17 +8,16 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
 
 from optout.acquisition.files import FileReader
-from optout.audit.dates import NO_DATE, seconds
 from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
+from optout.audit.formats.objects import Objects, Row, Unclear, dates_at, numbers_at, texts_at, value_at
 from optout.audit.formats.packed import packed, unpacked
 from optout.audit.formats.pages import headers_of
 from optout.errors import UnreadableInput
@@ -49,15 +48,20 @@ class _Sample:
     refused: bool = False
     size: int = 0
 
-    def tell(self, columns: Columns) -> dict[str, Any]:
-        """What its JSON member says, and the URL of a member of that name."""
-        told: dict[str, Any] = {}
+    def tell(self, columns: Columns, objects: Objects, fault: Report) -> Row:
+        """What its JSON member says, and the URL of a member of that name; one that is unclear is not kept."""
+        told: Row = {}
         for member, data in self.members:
             kind = _kind(member.name)
             if kind == "json":
-                told = _object(data) | told
+                try:
+                    told = objects.read(data) | told
+                except Unclear as error:
+                    fault(f"member {member.name[:200]!r}", str(error))
+                    self.refused = True
             elif kind == "url":
                 told[columns.url] = data.decode("utf-8", "replace").strip()
+        objects.note(told)
         return told
 
 
@@ -71,15 +75,17 @@ class TarFormat:
         """Read samples as far as the file is whole."""
         samples: list[_Sample] = []
         size = 0
+        objects = Objects(columns)
         with FileReader() as files:
             for sample in _samples(path, fault):
                 samples.append(sample)
                 size += sample.size
                 if len(samples) >= SAMPLES or size >= BATCH_BYTES:
-                    yield _batch(samples, columns, files)
+                    yield _batch(samples, [one.tell(columns, objects, fault) for one in samples], columns, files)
                     samples, size = [], 0
             if samples:
-                yield _batch(samples, columns, files)
+                yield _batch(samples, [one.tell(columns, objects, fault) for one in samples], columns, files)
+        objects.tell(fault)
 
     @contextmanager
     def writer(self, source: Path, target: Path) -> Iterator[Writer]:
@@ -99,7 +105,24 @@ class _TarWriter:
         samples: Any = batch.raw
         for row in np.flatnonzero(kept):
             for member, data in samples[row].members:
-                self._out.addfile(member, io.BytesIO(data))
+                self._out.addfile(_filled(member), io.BytesIO(data))
+
+
+def _filled(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A member as it is written: of a sparse file, the holes were read as zeros and are no holes any more."""
+    if not member.issparse():
+        return member
+    whole = copy(member)
+    whole.type, whole.sparse = tarfile.REGTYPE, None
+    whole.pax_headers = {name: text for name, text in member.pax_headers.items() if name not in _OF_PACKED}
+    return whole
+
+
+_OF_PACKED = frozenset({"path", "size"}) | {
+    f"GNU.sparse.{name}"
+    for name in ("major", "minor", "name", "realsize", "size", "map", "numblocks", "offset", "numbytes")
+}
+"""Fields that tell about a sparse file as it is packed."""
 
 
 class _Member(tarfile.TarInfo):
@@ -175,35 +198,26 @@ def _kind(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[2].lower()
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _batch(samples: Sequence[_Sample], columns: Columns, files: FileReader) -> Batch:
-    told = [sample.tell(columns) for sample in samples]
-    urls = [one.get(columns.url) for one in told]
-    dates = [one.get(columns.date) for one in told]
+def _batch(samples: Sequence[_Sample], told: Sequence[Row], columns: Columns, files: FileReader) -> Batch:
+    urls = texts_at(told, columns.url)
     pages = {
         row: page
-        for row, (sample, about) in enumerate(zip(samples, told, strict=True))
-        if isinstance(urls[row], str) and (page := _page(sample, about, str(urls[row]), columns, files))
+        for row, (sample, url) in enumerate(zip(samples, urls.to_pylist(), strict=True))
+        if url is not None and (page := _page(sample, told[row], url, columns, files))
     }
     return Batch(
-        urls=pa.array([url if isinstance(url, str) else None for url in urls], pa.string()),
+        urls=urls,
         raw=samples,
-        dates=np.array([NO_DATE if date is None else seconds(pa.array([date]))[0] for date in dates], np.int64),
+        dates=dates_at(told, columns.date),
         pages=pages,
         sizes=np.array([sample.size for sample in samples], np.int64),
-        languages=pa.array([_text(one.get(columns.language)) for one in told], pa.string()),
+        tokens=numbers_at(told, columns.tokens),
+        languages=texts_at(told, columns.language),
         refused=frozenset(row for row, sample in enumerate(samples) if sample.refused),
     )
 
 
-def _page(sample: _Sample, told: dict[str, Any], url: str, columns: Columns, files: FileReader) -> tuple[Exchange, ...]:
+def _page(sample: _Sample, told: Row, url: str, columns: Columns, files: FileReader) -> tuple[Exchange, ...]:
     """What a sample's members are: a page with its header fields, and files that say something about themselves."""
     body = b""
     assets: list[Exchange] = []
@@ -213,12 +227,9 @@ def _page(sample: _Sample, told: dict[str, Any], url: str, columns: Columns, fil
             body = data
         elif kind.rpartition(".")[2] not in _TEXTS:
             assets += files.read_bytes(url, data).exchanges
-    if isinstance(told.get(columns.html), str) and not body:
-        body = told[columns.html].encode("utf-8", "replace")
-    headers = headers_of(told.get(columns.headers))
+    html = value_at(told, columns.html)
+    if isinstance(html, str) and not body:
+        body = html.encode("utf-8", "replace")
+    headers = headers_of(value_at(told, columns.headers))
     page = (page_exchange(url, body, headers),) if body or headers else ()
     return (*page, *assets)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

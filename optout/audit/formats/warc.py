@@ -99,8 +99,8 @@ class _Copier:
     def keep(self, batch: Batch, kept: np.ndarray) -> None:
         raw: Any = batch.raw
         wanted = {span.url for span in raw.spans if span.row is not None and kept[span.row]}
-        ends = [*(span.start for span in raw.spans[1:]), raw.end]
-        for span, end in zip(raw.spans, ends, strict=True):
+        places = [*(span.start for span in raw.spans), raw.end]
+        for span, end in zip(raw.spans, places[1:], strict=True):
             follows = not span.url or span.url in wanted
             if kept[span.row] if span.row is not None else follows:
                 self._source.seek(span.start)
