@@ -129,6 +129,50 @@ def test_reserving_prose_decides():
     assert verdict.decision(Purpose.AI_TRAIN).reason == "terms-of-service.mining"
 
 
+# The comments of a robots.txt.
+
+
+def commented(*lines: str) -> Exchange:
+    return Exchange("https://example.com/robots.txt", "/robots.txt", status=200, body="\n".join(lines).encode())
+
+
+@pytest.mark.parametrize(
+    ("lines", "activities"),
+    [
+        (["# " + CLAUSE], [("mining",)]),
+        (["User-agent: *  # " + CLAUSE, "Disallow: /cart"], [("mining",)]),
+        (
+            ["# Use of this content for the training of", "# machine learning models", "# is prohibited."],
+            [("training",)],
+        ),
+        (["# Use of this content for the training of models", "", "# is prohibited."], []),
+        (
+            ["# ---", "## Nutzungsvorbehalt: Text und Data Mining nach", "## § 44b UrhG behalten wir uns vor."],
+            [("mining",)],
+        ),
+        (["# Do not crawl the pages of the cart of our site."], []),
+        (["# The use of robots to access this site without our permission is prohibited."], []),
+        (["# ai-train: training or fine-tuning AI models.", "# ANY RESTRICTIONS ARE EXPRESS RESERVATIONS."], []),
+        (["# GPTBot: we block the training crawlers", "User-agent: GPTBot", "Disallow: /"], []),
+        ([f"Disallow: /{CLAUSE}"], []),
+    ],
+)
+def test_comments_of_a_robots_txt_are_read_for_what_they_reserve(lines, activities):
+    found = [terms.clause_of(statement.value).activities for statement in terms.read(commented(*lines)).statements]
+    assert found == activities
+
+
+def test_a_clause_in_a_comment_has_its_line_and_is_about_the_whole_site():
+    robots = commented("User-agent: *", "Allow: /", "", "# Legal notice.", "# " + CLAUSE)
+    (statement,) = terms.read(robots).statements
+    assert (statement.place.resource, statement.place.line, statement.place.offset) == ("/robots.txt", 4, 24)
+    policy = variant("literal", ('prose = "advisory"', 'prose = "reserve"'))
+    verdict = engine.decide([robots], "https://example.com/any", policy, Identity("ExampleBot"))
+    assert verdict.decision(Purpose.AI_TRAIN).reason == "terms-of-service.mining"
+    shown = engine.decide([robots], "https://example.com/any", shipped("conservative"), Identity("ExampleBot"))
+    assert (shown.states[Purpose.TDM], shown.advisory) == (State.UNSPECIFIED, (Purpose.TDM, Purpose.AI_TRAIN))
+
+
 def test_ignored_prose_is_not_read():
     assert decide(variant("literal", ('prose = "advisory"', 'prose = "ignore"'))).signals == ()
 

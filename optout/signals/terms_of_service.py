@@ -12,9 +12,12 @@ high. A clause is one sentence with an activity, a reservation or prohibition in
 that the right is in. Negations, conditions, reports about others, descriptions of the law, questions and quotations
 are none. The words are data: `data/prose.toml`.
 
+What a publisher writes into the comments of a robots.txt is read in the same way and is about the whole site. That a
+comment there speaks of crawling says nothing, because the file is about that; a mere ban on it is left out.
+
 No specification exists. Recital 18 of the Directive counts terms and conditions among machine-readable means; OLG
 Hamburg (5 U 104/24, 10 December 2025) and Rechtbank Amsterdam (ECLI:NL:RBAMS:2024:6563) denied effect to prose. What
-it means is for the policy to say (`prose`), and a statement is about the page on which it stands.
+it means is for the policy to say (`prose`), and a statement on a page is about that page.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ from optout.model import (
     Statement,
     Strength,
 )
-from optout.protocol import PageText, Protocol
-from optout.syntax import encoding, html_text, http_fields
+from optout.protocol import PageText, Protocol, WellKnown
+from optout.syntax import encoding, html_text, http_fields, robots_comments
 from optout.syntax.byte_words import ByteWords
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ MEANING: Mapping[str, tuple[Purpose, ...]] = {
     "collecting": (Purpose.TDM,),
 }
 """What a clause about an activity reserves, the weightiest first. Nothing flows down: prose is read as it stands."""
+
+ROBOTS = "/robots.txt"
 
 MARKUP = frozenset({None, "text/html", "application/xhtml+xml"})
 """Media types of pages."""
@@ -86,20 +91,38 @@ _ABBREVIATIONS = frozenset(_DATA["abbreviations"])
 
 
 def read(exchange: Exchange) -> Reading:
-    """Read the text of a page that was retrieved."""
+    """Read the text of a page, or the comments of a robots.txt, that was retrieved."""
+    if exchange.role == ROBOTS:
+        return _collected(_in_comments(exchange), Layer.ORIGIN)
     body = _readable(exchange)
     places = _candidates(body)
     if not places:
         return SILENCE
     paragraphs = html_text.paragraphs(body[: _extent(body, places)], _codec(exchange), places)
-    looked_at = islice((item for paragraph in paragraphs for item in _sentences(paragraph)), MAX_SENTENCES)
+    return _collected((item for paragraph in paragraphs for item in _sentences(paragraph)), Layer.PAGE)
+
+
+def _collected(sentences: Iterable[Sentence], layer: Layer) -> Reading:
     found: dict[str, Statement] = {}
-    for clause, sentence, place in looked_at:
+    for clause, sentence, place in islice(sentences, MAX_SENTENCES):
         if clause is not None:
-            found.setdefault(html_text.fold(sentence), _statement(clause, sentence, place))
+            found.setdefault(html_text.fold(sentence), _statement(clause, sentence, place, layer))
         if len(found) >= MAX_STATEMENTS:
             break
-    return Reading(tuple(found.values()))
+    return Reading(tuple(found.values())) if found else SILENCE
+
+
+def _in_comments(exchange: Exchange) -> Iterator[Sentence]:
+    """The sentences of those comments in which a candidate stands."""
+    body = exchange.body[:MAX_BYTES] if exchange.availability is Availability.RETRIEVED else b""
+    places = _candidates(body)
+    for comment in robots_comments.comments(body) if places else ():
+        index = bisect_left(places, comment.offset)
+        if index < len(places) and places[index] < comment.end:
+            for clause, sentence, place in _sentences(html_text.Paragraph(comment.text, comment.offset)):
+                about_use = clause is not None and clause.activities != ("collecting",)
+                here = place._replace(resource=ROBOTS, line=comment.line)
+                yield (clause if about_use else None), sentence, here
 
 
 def extent(exchange: Exchange) -> int:
@@ -184,7 +207,11 @@ class Clause(NamedTuple):
         return "low" if self.activities == ("collecting",) else "medium"
 
 
-def _sentences(paragraph: html_text.Paragraph) -> Iterator[tuple[Clause | None, str, Place]]:
+Sentence = tuple[Clause | None, str, Place]
+"""A sentence with what it reserves, if anything, and where it stands."""
+
+
+def _sentences(paragraph: html_text.Paragraph) -> Iterator[Sentence]:
     """Every sentence of a paragraph, what it reserves, and where it stands."""
     text = html_text.without_quotations(paragraph.text, _LONGEST_EXPRESSION)
     for number, sentence in enumerate(html_text.sentences(text, _ABBREVIATIONS), 1):
@@ -192,7 +219,7 @@ def _sentences(paragraph: html_text.Paragraph) -> Iterator[tuple[Clause | None, 
         yield clause, sentence, Place("page", offset=paragraph.offset, field=f"sentence {number}")
 
 
-def _statement(clause: Clause, sentence: str, place: Place) -> Statement:
+def _statement(clause: Clause, sentence: str, place: Place, layer: Layer) -> Statement:
     conditions = [("language", clause.language), ("confidence", clause.confidence)]
     conditions += [("anchor", clause.anchor)] if clause.anchor else []
     return Statement(
@@ -200,7 +227,7 @@ def _statement(clause: Clause, sentence: str, place: Place) -> Statement:
         place=place,
         value=sentence if len(sentence) <= LONGEST_QUOTE else f"{sentence[: LONGEST_QUOTE - 1]}…",
         states=clause.states,
-        layer=Layer.PAGE,
+        layer=layer,
         strength=Strength.ADVISORY,
         conditions=tuple(conditions),
     )
@@ -343,6 +370,6 @@ PROTOCOL = Protocol(
     title="Terms of service and legal notices in prose",
     specification="https://eur-lex.europa.eu/eli/dir/2019/790/oj#rct_18",
     edition=_DATA["edition"],
-    carriers=(PageText("text", extent),),
+    carriers=(PageText("text", extent), WellKnown(ROBOTS)),
     read=read,
 )
