@@ -25,9 +25,9 @@ from scrapy.exceptions import (
 from scrapy.http.request import NO_CALLBACK
 
 from optout.acquisition import coding
+from optout.acquisition.fetcher import redirect_target
 from optout.errors import MalformedUrl
 from optout.model import TOO_MANY_REDIRECTS, Exchange
-from optout.urls import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from optout.acquisition.plan import Planned
 
 _TICKET = "optout_ticket"
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRIORITY = 1000
 _CARRIED = ("proxy", "bindaddress")
 _DECODED_MARGIN = 8
@@ -238,12 +237,7 @@ def pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
 
 def _redirect_target(url: str, response: Response) -> str | None:
     location = response.headers.get("Location")
-    if response.status not in _REDIRECTS or location is None:
-        return None
-    target = resolve(url, location.decode("utf-8", "replace"))
-    if not target.lower().startswith(("http:", "https:")):
-        raise MalformedUrl(f"a redirect to {target!r}")
-    return target
+    return redirect_target(url, response.status, None if location is None else location.decode("utf-8", "replace"))
 
 
 def _failed(planned: Planned, redirects: list[str], request: Request, error: str) -> Exchange:

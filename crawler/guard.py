@@ -59,7 +59,6 @@ UNWRITABLE = "evidence-unwritable"
 
 _AGENT_LOOKED_AT = 16
 _AGENTS_KNOWN = 1_000
-_AUTHORITY_AFTER = len("https://")
 _NOT_FETCHED: Mapping[str, JSON] = {"done": False}
 _PRESUMED_STATUS = 200
 _LARGEST = 1 << 30
@@ -155,7 +154,7 @@ class Guard:
         """The origin of a URL, while what is decided on it can still be logged."""
         try:
             self._ledger.check()
-            slash = url.find("/", _AUTHORITY_AFTER)
+            slash = url.find("/", url.find(":") + len("://"))
             return origin_of(url) if slash < 0 else _origin_before(url[:slash])
         except EvidenceError as fault:
             raise IgnoreRequest(str(fault)) from fault

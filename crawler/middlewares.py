@@ -10,6 +10,7 @@ from scrapy.exceptions import DropItem
 from crawler import misfits
 from crawler.guard import guard_of
 from optout.errors import EvidenceError
+from optout.urls import without_dot_segments
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -41,16 +42,21 @@ class Entrance(_Component):
         misfits.warn(crawler.settings)
         return super().from_crawler(crawler)
 
-    async def process_request(self, request: Request) -> None:
-        """Let a request on, or drop it.
+    async def process_request(self, request: Request) -> Request | None:
+        """Let a request on, drop it, or give it back with its dot segments walked, which download handlers may do.
 
         Raises:
             IgnoreRequest: it may not be sent.
         """
         if request.meta.get("dont_obey_robotstxt"):
             self._refuse_exemption(request)
-        if not self._guard.is_exempt(request):
-            await self._guard.admit(request)
+        if self._guard.is_exempt(request):
+            return None
+        asked = without_dot_segments(request.url)
+        if asked != request.url:
+            return request.replace(url=asked)
+        await self._guard.admit(request)
+        return None
 
     def _refuse_exemption(self, request: Request) -> None:
         name = "optout/refused/dont_obey_robotstxt"

@@ -30,6 +30,9 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 # An ordinary URL is split by its first three delimiters; a backslash is left inside the authority, where it is refused.
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)", re.DOTALL)
 
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?=[/?#]|\Z)")
+_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*)(/[^?#]*)(.*)", re.DOTALL)
+
 # What the normal form shows in another way: escapes of unreserved octets or in lower case, a stray %, and characters
 # that cannot stand as they are. The first of these are looked for alone where all else can, because that is faster.
 _NORMAL = "[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|[46]0|5[B-E]|7[B-DF]"
@@ -157,6 +160,27 @@ def resolve(base: str, reference: str) -> str:
         raise MalformedUrl(f"cannot resolve {_shown(reference)}", mend="check the reference") from error
     _split(url)
     return url
+
+
+def without_dot_segments(url: str) -> str:
+    """A URL as it is asked for: `.` and `..` are walked (RFC 3986 section 5.2.4), a dot as `%2e` too (WHATWG URL).
+
+    Clients and servers do this on their own, so that whoever decides on `/a/../b` would get `/b` undecided.
+    """
+    if _DOT_SEGMENT.search(url) is None or (parts := _PATH.fullmatch(url)) is None:
+        return url
+    before, path, after = parts.groups()
+    walked: list[str] = []
+    dots = ""
+    for segment in path.split("/")[1:]:
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del walked[-1:]
+        elif dots != ".":
+            walked.append(segment)
+    if dots in {".", ".."}:
+        walked.append("")
+    return f"{before}/{'/'.join(walked)}{after}"
 
 
 def _clean(url: str) -> str:

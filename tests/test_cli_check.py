@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from origin_simulator import Answer as OriginAnswer
+from origin_simulator import Simulator
 
 from optout.cli import main
 from optout.cli.demo_origins import Answer, Origins
@@ -82,6 +84,61 @@ def test_live_check_reads_real_origins(capsys):
         origins.sites["127.0.0.1"] = origins.sites["open.test"]
         assert main(["check", f"{base}/note-1", "--allow-private", "--explain"]) == 0
         assert "ai-train: yes (no-reservation); access is allowed" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with Simulator() as running:
+        yield running
+
+
+def answer_of(url, capsys) -> tuple[int, dict]:
+    code = main(["check", url, "--allow-private", "--json", "--timeout", "1"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_where_a_page_leads_is_decided_on_before_it_is_asked_for(status, simulator, capsys):
+    site, closed = simulator.origin(), simulator.origin("User-agent: *\nDisallow: /private\n")
+    secret = closed.page("/private/a")
+    code, answer = answer_of(site.redirect("/moved", secret, status), capsys)
+    assert (code, answer["crawl"], answer["redirects"]) == (1, "disallow", [secret])
+    assert answer["decisions"]["ai-train"] == {"effect": "deny", "reason": "robots.group.disallow"}
+    assert answer["signals"][0]["place"]["resource"] == f"{closed.url}/robots.txt"
+    assert closed.asked("/private/a") == 0
+    assert closed.asked("/robots.txt") == 1
+
+
+def test_what_the_way_reserves_is_reserved_and_the_page_at_its_end_counts(simulator, capsys):
+    first, last = simulator.origin(), simulator.origin()
+    first.put("/.well-known/tdmrep.json", OriginAnswer(body=b'[{"location": "/old", "tdm-reservation": 1}]'))
+    first.redirect("/old", last.page("/new"))
+    first.redirect("/a", "/b")
+    first.redirect("/b", last.page("/noai", '<meta name="robots" content="noai">'))
+    assert answer_of(f"{first.url}/old", capsys)[1]["states"]["tdm"] == "reserved"
+    code, answer = answer_of(f"{first.url}/a", capsys)
+    assert (code, answer["states"]["ai-train"]) == (1, "reserved")
+    assert first.asked("/robots.txt") == 2
+    assert answer_of(first.redirect("/loop", "/loop"), capsys)[0] == 0
+    assert answer_of(first.redirect("/nowhere", "http://127.0.0.1:99999/"), capsys)[0] == 0
+
+
+def test_a_page_that_nobody_could_look_at_is_no_permission(simulator, capsys):
+    site = simulator.origin()
+    site.put("/drop", OriginAnswer(drop=True))
+    site.put("/slow", OriginAnswer(hold=3))
+    site.put("/coded", OriginAnswer(headers=(("Content-Encoding", "fold"),), body=b"page"))
+    for path in ("/drop", "/slow", "/coded"):
+        code, answer = answer_of(site.url + path, capsys)
+        assert (code, answer["coverage"]["resource"]) == (3, "unreachable")
+        assert answer["decisions"]["ai-train"] == {"effect": "review", "reason": "coverage.unreachable:resource"}
+
+
+def test_dot_segments_do_not_lead_round_a_rule(simulator, capsys):
+    site = simulator.origin("User-agent: *\nDisallow: /private\n")
+    site.page("/private/a")
+    assert answer_of(f"{site.url}/x/%2e%2e/private/a", capsys)[0] == 1
+    assert site.asked("/private/a") == 0
 
 
 def test_a_refused_page_is_never_asked_for(capsys):

@@ -284,6 +284,15 @@ class RoundTheBack(Visitor):
             self.failures["stolen"] = IgnoreRequest()
 
 
+async def test_what_is_asked_for_is_what_was_decided_on(site: Origin, tmp_path: Path) -> None:
+    secret = site.page("/private/a")
+    ways = [f"{site.url}/{way}/private/a" for way in ("x/..", "x/%2e%2E", ".", "private/../x/..")]
+    done = await crawl(tmp_path, *ways, site.page("/b").replace("/b", "/private/../b"))
+    assert done.urls == {f"{site.url}/b"}
+    assert set(done.reasons) == {secret, f"{site.url}/b"}
+    assert [path for path in site.paths() if "private" in path] == []
+
+
 async def test_no_way_to_the_network_goes_round_the_gate(site: Origin, tmp_path: Path) -> None:
     done = await crawl(tmp_path, site.page("/"), spider=RoundTheBack)
     assert done.items == []

@@ -4,7 +4,15 @@ import pytest
 
 from optout import urls
 from optout.errors import MalformedUrl
-from optout.urls import MAX_URL_LENGTH, Origin, match_target, origin_of, registrable_domain, resolve
+from optout.urls import (
+    MAX_URL_LENGTH,
+    Origin,
+    match_target,
+    origin_of,
+    registrable_domain,
+    resolve,
+    without_dot_segments,
+)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +177,24 @@ def test_domains_come_from_the_bundled_list_without_network_or_files(monkeypatch
 )
 def test_resolve(base, reference, url):
     assert resolve(base, reference) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://example.com/a/../b", "https://example.com/b"),
+        ("https://example.com/a/%2e%2E/b?c=/../d#/./e", "https://example.com/b?c=/../d#/./e"),
+        ("https://example.com/../../a/./b/.", "https://example.com/a/b/"),
+        ("https://example.com/a/b/..", "https://example.com/a/"),
+        ("https://example.com/a//../b", "https://example.com/a/b"),
+        ("https://example.com/..", "https://example.com/"),
+        ("https://example.com/.well-known/..a/...", "https://example.com/.well-known/..a/..."),
+        ("https://example.com?/../a", "https://example.com?/../a"),
+        ("mailto:a/../b", "mailto:a/../b"),
+    ],
+)
+def test_dot_segments_are_walked(url, asked):
+    assert without_dot_segments(url) == asked
 
 
 @pytest.mark.parametrize(

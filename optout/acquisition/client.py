@@ -24,10 +24,9 @@ from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 from optout.acquisition import coding
-from optout.acquisition.fetcher import Limits
+from optout.acquisition.fetcher import Limits, redirect_target
 from optout.errors import MalformedUrl
-from optout.model import TOO_MANY_REDIRECTS, Exchange
-from optout.urls import resolve
+from optout.model import RESOURCE, TOO_MANY_REDIRECTS, Exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from optout.identity import Identity
 
 _CHUNK = 65_536
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ERROR_BYTES = 262_144
 _LOOKUPS_KEPT = 4_096
 _LOOKUP_SECONDS = 60.0
@@ -202,7 +200,7 @@ class HttpFetcher:
                 return target
             if len(redirects) >= self._limits.max_redirects:
                 return self._failed(planned, redirects, TOO_MANY_REDIRECTS)
-            url = _redirected(url, target)
+            url = target
             redirects.append(url)
 
     async def _hop(self, planned: Planned, url: str, redirects: list[str], clock: asyncio.Timeout) -> Exchange | str:
@@ -221,10 +219,9 @@ class HttpFetcher:
 
     async def _ask(self, planned: Planned, url: URL, redirects: list[str]) -> Exchange | str:
         async with self._session.get(url, allow_redirects=False, headers=self._headers) as response:
-            target = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not target:
-                return await self._exchange(planned, redirects, response)
-            return target
+            location = None if planned.role == RESOURCE else response.headers.get("Location")
+            target = redirect_target(str(url), response.status, location)
+            return target or await self._exchange(planned, redirects, response)
 
     async def _exchange(self, planned: Planned, redirects: list[str], response: aiohttp.ClientResponse) -> Exchange:
         headers = tuple(
@@ -288,13 +285,6 @@ def _hang_up(response: aiohttp.ClientResponse) -> None:
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
-
-
-def _redirected(url: str, target: str) -> str:
-    found = resolve(url, target)
-    if not found.lower().startswith(("http:", "https:")):
-        raise MalformedUrl(f"a redirect to {found!r}")
-    return found
 
 
 def _is_private_literal(url: URL) -> bool:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from optout.errors import MalformedUrl
 from optout.model import Exchange
+from optout.urls import resolve, without_dot_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from optout.acquisition.plan import Planned
+
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,26 @@ class Limits:
     allow_private: bool = False
 
 
+def redirect_target(url: str, status: int | None, location: str | None) -> str | None:
+    """Where a response leads, in the form in which it is asked for; None where it leads nowhere.
+
+    Raises:
+        MalformedUrl: to no address on the web.
+    """
+    if status not in _REDIRECTS or not location:
+        return None
+    target = resolve(url, location)
+    if not target.lower().startswith(("http:", "https:")):
+        raise MalformedUrl(f"a redirect to {target!r}")
+    return without_dot_segments(target)
+
+
 class Fetcher(Protocol):
     """Turns a planned resource into an exchange.
 
     A fetch never raises for what a server or the network does: that is what `Exchange.error` and
-    `Exchange.status` are for.
+    `Exchange.status` are for. Redirects of files about a site are followed, and those of pages are not: where a page
+    leads has to be decided on first.
     """
 
     async def fetch(self, planned: Planned) -> Exchange:

@@ -107,6 +107,8 @@ def _show(arguments: Namespace, policy: Policy, assessment: Assessment) -> None:
     console = options.console()
     print_answer(console, assessment.url, assessment.verdict, _judged(arguments, policy))
     console.print(f"as {arguments.token}, under the policy {policy.name}", markup=False)
+    for step in assessment.then:
+        console.print(f"leads to {printable(step.url)}", markup=False)
     print_verdict(console, assessment.verdict, purposes)
     for url, offer in policy_offers(assessment):
         print_pairs(console, f"Offer of {printable(url)}", offer)

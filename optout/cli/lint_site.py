@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optout import engine
 from optout.acquisition import plan
 from optout.acquisition.files import FileReader
-from optout.assess import assess
+from optout.assess import REDIRECTS_FOLLOWED, assess, leads_to
 from optout.errors import UnreadableInput
 from optout.model import ASSET, RESOURCE, Effect, Exchange
 from optout.signals.terms_of_service import terms_links
@@ -18,7 +19,7 @@ from optout.syntax.plain_text import is_markup
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from optout.acquisition.fetcher import Fetcher
     from optout.identity import Identity
@@ -168,18 +169,27 @@ async def from_web(url: str, policy: Policy, identity: Identity, fetcher: Fetche
         MalformedUrl: the URL names no origin.
     """
     assessment = await assess(url, policy, identity, fetcher)
-    exchanges = assessment.exchanges
-    page = tuple(item for item in exchanges if item.role in _SPEAKING)
-    origin = tuple(item for item in exchanges if item.role not in _SPEAKING)
+    last = (assessment, *assessment.then)[-1]
+    page = tuple(item for item in last.exchanges if item.role in _SPEAKING)
+    origin = tuple(item for item in assessment.exchanges if item.role not in _SPEAKING)
     site = Site(url, url, origin, page, live=True, refused=assessment.verdict.access is not Effect.PERMIT)
-    terms = [await fetcher.fetch(plan.Planned(link, RESOURCE)) for link in _terms(site, policy, identity)]
-    return replace(site, terms=tuple(terms))
+
+    def is_ours(link: str) -> bool:
+        """Whether a link stays on the origin and may be fetched."""
+        here = origin_of(link) == origin_of(site.url)
+        return here and engine.decide(site.origin, link, policy, identity).access is Effect.PERMIT
+
+    links = dict.fromkeys(link for item in page if item.role == RESOURCE for link in terms_links(item))
+    found = islice((link for link in links if link != site.url and is_ours(link)), MOST_TERMS)
+    return replace(site, terms=tuple([await _moved(link, is_ours, fetcher) for link in found]))
 
 
-def _terms(site: Site, policy: Policy, identity: Identity) -> list[str]:
-    """Addresses of terms on the same origin that we may fetch."""
-    here = origin_of(site.url)
-    links = dict.fromkeys(link for page in site.page if page.role == RESOURCE for link in terms_links(page))
-    ours = (link for link in links if origin_of(link) == here and link != site.url)
-    allowed = (link for link in ours if engine.decide(site.origin, link, policy, identity).access is Effect.PERMIT)
-    return [link for link, _ in zip(allowed, range(MOST_TERMS), strict=False)]
+async def _moved(link: str, is_ours: Callable[[str], bool], fetcher: Fetcher) -> Exchange:
+    """A page, or the one that it leads to, as far as both are ours to fetch."""
+    page = await fetcher.fetch(plan.Planned(link, RESOURCE))
+    for _ in range(REDIRECTS_FOLLOWED):
+        target = leads_to(page)
+        if target is None or not is_ours(target):
+            break
+        page = await fetcher.fetch(plan.Planned(target, RESOURCE))
+    return page

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from optout.engine.others import inferred, other_signals
 from optout.engine.precedence import RESTRICTIVE_FIRST, Winner
@@ -17,6 +17,7 @@ from optout.model import (
     Digests,
     Effect,
     Layer,
+    Problem,
     Purpose,
     Signal,
     State,
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from optout.engine.others import Refusals
     from optout.engine.reading import Read
     from optout.identity import Identity
-    from optout.model import Exchange, Problem
+    from optout.model import Exchange
     from optout.policy import Policy
 
     Told = tuple[Bound, Sequence[Signal]]
+
+Found = TypeVar("Found", Signal, Problem)
 
 STRICTNESS = {Effect.PERMIT: 0, Effect.REVIEW: 1, Effect.DENY: 2}
 _SILENCE = dict.fromkeys(Purpose, State.UNSPECIFIED)
@@ -104,6 +107,50 @@ def conclude(winners: Sequence[Winner], others: Refusals, ground: Ground) -> Ver
         coverage=ground.coverage,
         digests=ground.digests,
     )
+
+
+def on_the_way(first: Verdict, then: Verdict, where: str) -> Verdict:
+    """The verdict on a URL that leads to another one: nothing is freer than on either of the two.
+
+    Args:
+        first: on the URL.
+        then: on where it leads.
+        where: the origin of that, to be named with its files; empty where it is the same.
+    """
+    return replace(
+        first,
+        states={
+            purpose: min(first.states[purpose], then.states[purpose], key=_restriction) for purpose in first.states
+        },
+        decisions=tuple(max(pair, key=_strictness) for pair in zip(first.decisions, then.decisions, strict=True)),
+        access=max(first.access, then.access, key=STRICTNESS.__getitem__),
+        signals=tuple(dict.fromkeys((*first.signals, *(_elsewhere(item, where) for item in then.signals)))),
+        advisory=tuple(purpose for purpose in Purpose if purpose in {*first.advisory, *then.advisory}),
+        problems=tuple(dict.fromkeys((*first.problems, *(_elsewhere(item, where) for item in then.problems)))),
+        coverage=Coverage(tuple({**dict(first.coverage.carriers), **_carriers_elsewhere(then, where)}.items())),
+        digests=replace(
+            first.digests, exchanges=tuple(dict.fromkeys(first.digests.exchanges + then.digests.exchanges))
+        ),
+    )
+
+
+def _restriction(state: State) -> int:
+    return RESTRICTIVE_FIRST[state]
+
+
+def _strictness(decision: Decision) -> int:
+    return STRICTNESS[decision.effect]
+
+
+def _elsewhere(found: Found, where: str) -> Found:
+    """A signal or problem whose place names the other origin's file."""
+    place = found.place
+    is_file = bool(where) and place.resource.startswith("/")
+    return found._replace(place=place._replace(resource=where + place.resource)) if is_file else found
+
+
+def _carriers_elsewhere(then: Verdict, where: str) -> dict[str, Availability]:
+    return {where * name.startswith("/") + name: found for name, found in then.coverage.carriers}
 
 
 def _superseding(winners: Sequence[Winner], policy: Policy) -> list[Winner]:

@@ -10,7 +10,7 @@ from optout.engine.binding import bind
 from optout.engine.conclusion import Ground, conclude, prepare_ground
 from optout.engine.others import OtherAgents, other_agents, refused
 from optout.engine.precedence import Ranked, Winner, plain_winners, rank, table_of
-from optout.engine.reading import SPEAKING, carries_signals, documents, read, read_anew, unreadable
+from optout.engine.reading import SPEAKING, carries_signals, documents, read, read_anew, unreached, unreadable
 from optout.engine.second_reader import second_readers, with_second_reading
 from optout.model import RESOURCE, Coverage, Effect, Verdict
 from optout.syntax.patterns import PatternTable
@@ -53,11 +53,20 @@ def decide(exchanges: Sequence[Exchange], url: str, policy: Policy, identity: Id
     return _verdict(url, [*winners, *closer], others, ground, second_readers(reads, policy, identity))
 
 
+def _telling(page: Sequence[Exchange], policy: Policy) -> list[Exchange]:
+    """What of a page and its parts can make a difference: what may speak, and what nobody could look at."""
+    return [
+        exchange
+        for exchange in page
+        if exchange.role != RESOURCE or exchange.error is not None or carries_signals(exchange, policy)
+    ]
+
+
 def _page_winners(
     page: Sequence[Exchange], known: Documents, target: str, ground: Ground
 ) -> tuple[list[Winner], Ground]:
     """What headers, page and asset add, and the ground with their problems and digests."""
-    telling = [exchange for exchange in page if exchange.role != RESOURCE or carries_signals(exchange, ground.policy)]
+    telling = _telling(page, ground.policy)
     if not telling:
         return [], ground
     reads = read(telling, ground.policy)
@@ -66,7 +75,7 @@ def _page_winners(
     wider = replace(
         ground,
         problems=tuple(dict.fromkeys(ground.problems + added.problems)),
-        coverage=Coverage(ground.coverage.carriers + unreadable(reads)),
+        coverage=Coverage(ground.coverage.carriers + unreached(telling) + unreadable(reads)),
         digests=replace(ground.digests, exchanges=ground.digests.exchanges + added.digests.exchanges),
     )
     return plain_winners(rank(bounds), target), wider
@@ -124,9 +133,7 @@ class CompiledOrigin:
         target = match_target(url)
         key = tuple([table.first(target) for table in self._tables])
         other_key = tuple([table.first(target) for table in self._other_tables])
-        telling = [
-            exchange for exchange in page if exchange.role != RESOURCE or carries_signals(exchange, self.ground.policy)
-        ]
+        telling = _telling(page, self.ground.policy)
         if telling or self._second:
             return self._decide_closer(url, target, key, other_key, telling)
         return self._origin_verdict(key, other_key)

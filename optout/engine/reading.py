@@ -136,6 +136,11 @@ def _well_known(names: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(paths, key=lambda path: (path != ROBOTS_ROLE, path)))
 
 
+def unreached(page: Iterable[Exchange]) -> tuple[tuple[str, Availability], ...]:
+    """The resource as a carrier that was to be looked at, where no response came that could be read."""
+    return tuple((RESOURCE, item.availability) for item in page if item.role == RESOURCE and item.error is not None)
+
+
 def unreadable(reads: Iterable[Read]) -> tuple[tuple[str, Availability], ...]:
     """The asset as a carrier that could not be reached, where metadata in it exists and cannot be read."""
     lost = any(item.exchange.role == ASSET and not item.reading.valid for item in reads)

@@ -83,10 +83,9 @@ def printable(text: str, longest: int = LONGEST_VALUE) -> str:
 
 def policy_offers(assessment: Assessment) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     """What the policies that a TDM reservation points to ask in return, and whom to write to (TDMRep section 6)."""
-    found = (
-        (exchange.url, tdmrep.offer(exchange)) for exchange in assessment.exchanges if exchange.role == tdmrep.POLICY
-    )
-    return [(url, offer) for url, offer in found if offer]
+    exchanges = (exchange for step in (assessment, *assessment.then) for exchange in step.exchanges)
+    found = {exchange.url: tdmrep.offer(exchange) for exchange in exchanges if exchange.role == tdmrep.POLICY}
+    return [(url, offer) for url, offer in found.items() if offer]
 
 
 def assessment_json(assessment: Assessment, policy: Policy, token: str, purposes: Sequence[Purpose]) -> dict[str, Any]:
@@ -95,7 +94,8 @@ def assessment_json(assessment: Assessment, policy: Policy, token: str, purposes
         {"policy": url, "terms": [{"name": name, "text": text} for name, text in offer]}
         for url, offer in policy_offers(assessment)
     ]
-    asked = {"url": assessment.url, "policy": policy.name, "agent": token}
+    asked: dict[str, Any] = {"url": assessment.url, "policy": policy.name, "agent": token}
+    asked["redirects"] = [step.url for step in assessment.then]
     return asked | verdict_json(assessment.verdict, purposes) | {"offers": offers}
 
 
