@@ -84,10 +84,10 @@ def main() -> None:
     """Read the message on standard input, and write what it says as JSON."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    sys.stdout.write(json.dumps(_said(sys.stdin.buffer.read())))
+    sys.stdout.write(json.dumps(_read(sys.stdin.buffer.read())))
 
 
-def _said(data: bytes) -> dict[str, Any]:
+def _read(data: bytes) -> dict[str, Any]:
     message: EmailMessage = email.message_from_bytes(data, policy=email.policy.default)
     name, contact = _sender(message)
     body = _body(message)
@@ -164,17 +164,60 @@ def _file_name(part: EmailMessage) -> str:
 
 
 def _content(part: EmailMessage) -> str:
-    """The text of a part; octets for characters where its charset or encoding is unknown."""
+    text = _decoded(part)
+    if _kind(part) == "text/html":
+        return _words_of(text)
+    if _kind(part) == "text/csv":
+        return _cells_of(text)
+    return _unfolded(text, joined=_said(part, "delsp") == "yes") if _said(part, "format") == "flowed" else text
+
+
+def _decoded(part: EmailMessage) -> str:
+    """The text of a part; UTF-8 or octets for characters where its charset or encoding is unknown or not so."""
     try:
         text = part.get_content()
     except Exception:  # noqa: BLE001 - as above: an unknown charset, a broken encoding
-        octets = part.get_payload(decode=True)
-        text = octets.decode("latin-1") if isinstance(octets, bytes) else ""
-    if not isinstance(text, str):
+        text = None
+    if isinstance(text, str) and "\ufffd" not in text:
+        return text
+    octets = part.get_payload(decode=True)
+    if not isinstance(octets, bytes):
+        return text if isinstance(text, str) else ""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return text if isinstance(text, str) else octets.decode("latin-1")
+
+
+def _said(part: EmailMessage, name: str) -> str:
+    """A parameter of the content type, in lower case."""
+    try:
+        return str(part.get_param(name, "")).lower()
+    except Exception:  # noqa: BLE001 - as above
         return ""
-    if _kind(part) == "text/html":
-        return _words_of(text)
-    return _cells_of(text) if _kind(part) == "text/csv" else text
+
+
+def _unfolded(text: str, *, joined: bool) -> str:
+    """Lines that a sender has broken, as they were (RFC 3676 section 4): a long address goes on in the next one.
+
+    Args:
+        text: lines; one that ends in a space goes on, unless it begins a signature.
+        joined: whether that space was put in by the sender (`DelSp=yes`).
+    """
+    made: list[str] = []
+    goes_on = ""
+    for line in text.splitlines():
+        marks = line[: len(line) - len(line.lstrip(">"))]
+        own = line[len(marks) :].removeprefix(" ")
+        if made and goes_on == f"{marks} ":
+            made[-1] += own
+        else:
+            made.append(f"{marks} {own}" if marks else own)
+        flows = own.endswith(" ") and own != "-- "
+        goes_on = f"{marks} " if flows else ""
+        if flows and joined:
+            made[-1] = made[-1][:-1]
+    return "\n".join(made)
 
 
 def _cells_of(text: str) -> str:

@@ -31,7 +31,7 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_SUBJECTS = 10_000
 """A complaint about more is sent as several, or as a list of its own (`optout lists import`)."""
 
-_URL = re.compile(r"https?://[^\s<>\"'`]{1,4096}", re.IGNORECASE)
+_URL = re.compile(r"(?:https?://|(?<![\w@./:%-])www\.)[^\s<>\"'`]{1,4096}", re.IGNORECASE)
 _DIGEST = re.compile(r"(?<![0-9A-Za-z])(?:sha-?256:)?[0-9a-fA-F]{64}(?![0-9A-Za-z])", re.IGNORECASE)
 _POST = re.compile(r"(?<![0-9A-Za-z])post:[^\s<>\"'`]{1,512}")
 _TRAILING = ".,;:!?)]}*_"

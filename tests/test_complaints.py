@@ -200,6 +200,26 @@ class TestReading:
         assert ".pdf" in found.unread[0]
         assert "\x1b" not in found.unread[0]
 
+    @pytest.mark.parametrize(
+        ("kind", "body", "expected"),
+        [
+            # A mailer that breaks a long address would else make one of it that means all above the work.
+            (
+                "format=flowed; delsp=yes",
+                "See https://a.example/long/ \r\nway/work.html now.",
+                "a.example/long/way/work.html",
+            ),
+            ("format=flowed; delsp=yes", "> https://a.example/long/ \r\n> way is it", "a.example/long/way"),
+            ("format=flowed", "See https://a.example/one \r\nway back", "a.example/one"),
+            ("format=flowed; delsp=yes", "> https://a.example/x/ \r\nway is mine", "a.example/x"),
+            ("charset=us-ascii", "My https://a.example/ü.jpg", "a.example/%C3%BC.jpg"),
+            ("charset=utf-8", "My site (www.a.example/x) and me@www.b.example", "a.example/x"),
+        ],
+    )
+    def test_an_address_is_read_as_its_sender_wrote_it(self, kind, body, expected):
+        mail = f"From: a@b.example\r\nContent-Type: text/plain; {kind}\r\n\r\n{body}\r\n"
+        assert [text for _, text in mail_of(mail.encode(), "m.eml").subjects] == [expected]
+
     def test_a_mail_without_anything_is_refused(self):
         with pytest.raises(ComplaintError, match="no e-mail"):
             mail_of(b"\r\n\r\n", "m.eml")
