@@ -11,7 +11,7 @@ import pyarrow as pa
 from optout.errors import MalformedUrl
 from optout.evidence.layout import find, read_description
 from optout.evidence.query import Rows
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 from optout.syntax.list_index import host_keys, url_keys
 from optout.syntax.listing import Match
 from optout.urls import match_target, origin_of
@@ -197,7 +197,7 @@ def in_audit(finder: Finder, addresses: dict[str, Subject], directory: Path) -> 
     """
     shards = _shards(directory)
     with spilling() as connection:
-        connection.read_parquet(shards, union_by_name=True).create_view("decided")
+        connection.read_parquet(named(shards), union_by_name=True, hive_partitioning=False).create_view("decided")
         wanted = [*_wanted(connection, finder), *(origin_of(url).text for url in addresses)]
         connection.register("wanted", pa.table({"origin": pa.array(wanted, pa.string())}))
         cursor = connection.execute(

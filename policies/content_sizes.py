@@ -17,6 +17,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from optout.errors import EvidenceError, MalformedUrl
 from optout.evidence.layout import find
 from optout.evidence.query import Rows
+from optout.evidence.spilling import named
 from optout.urls import origin_of, registrable_domain
 
 if TYPE_CHECKING:
@@ -142,12 +143,12 @@ def of_audit(audit: AuditFacts) -> Contents:
     octets, items = Counter[str](), Counter[str]()
     unsized = 0
     folder = audit.directory / "decisions" if audit.directory else None
-    paths = [str(path) for path in sorted(folder.glob("*.parquet"))] if folder else []
+    paths = named(sorted(folder.glob("*.parquet"))) if folder else []
     if paths:
         with duckdb.connect() as connection:
             rows = connection.execute(
                 "select origin, coalesce(sum(bytes), 0)::bigint, count(*), count(*) filter (bytes is null) "
-                "from read_parquet(?, union_by_name=true) where kept and origin is not null "
+                "from read_parquet(?, union_by_name=true, hive_partitioning=false) where kept and origin is not null "
                 "group by origin order by origin",
                 [paths],
             ).fetchall()

@@ -22,7 +22,7 @@ from optout.evidence.layout import find, parse_segment_name, read_description
 from optout.evidence.log import LogReader
 from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 from optout.evidence.verify import verify
 from optout.syntax.listing import Kind
 from policies.document import Source, SourceKind, Table
@@ -423,7 +423,7 @@ def logged_rows(connection: duckdb.DuckDBPyConnection, place: Layout) -> None:
     columns = ", ".join(f'"{name}"' for name in (*_SAME, "seq", "t", "host", "url", "fetch"))
     parts = [f"select {columns} from waiting"]  # noqa: S608 - our own names
     if paths:
-        connection.read_parquet([str(path) for path in paths]).create_view("sealed")
+        connection.read_parquet(named(paths), hive_partitioning=False).create_view("sealed")
         parts.append(f"select {columns} from sealed")  # noqa: S608 - our own names
     union = " union all ".join(parts)
     connection.execute(f"create temp view logged as select * from ({union}) where kind is not null")  # noqa: S608 - as above

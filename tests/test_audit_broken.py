@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pytest
 import zstandard
 from audit_store import make, state
 
+from optout.audit import Auditor, decide
 from optout.audit.job import Input, Job
 from optout.audit.shard import Place
 from optout.audit.shard import make as make_shard
@@ -123,6 +124,63 @@ def test_a_column_that_holds_no_texts_is_told_with_its_type(store, tmp_path, col
     assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 2
     assert "'url'" in unreadable(tmp_path / "out")
     assert said in unreadable(tmp_path / "out")
+
+
+def test_two_columns_of_one_name_are_told(store, tmp_path):
+    twice = pa.Table.from_arrays([pa.array([GOOD]), pa.array([REFUSED])], names=["url", "url"])
+    pq.write_table(twice, tmp_path / "data.parquet")
+    assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 2
+    assert "more than one column 'url'" in unreadable(tmp_path / "out")
+
+
+def test_columns_of_one_name_that_are_not_looked_at_are_kept(store, tmp_path):
+    table = pa.Table.from_arrays(
+        [pa.array([GOOD, REFUSED]), pa.array([1, 2]), pa.array([3, 4])], names=["url", "a", "a"]
+    )
+    pq.write_table(table, tmp_path / "data.parquet")
+    assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 0
+    assert pq.ParquetFile(tmp_path / "out/kept/data.parquet").read().equals(table.slice(0, 1))
+    assert decide(table, Auditor(store, date(2026, 11, 23)))["kept"].to_pylist() == [True, False]
+    assert decide(table.slice(0, 0), Auditor(store, date(2026, 11, 23))).num_rows == 0
+
+
+def test_columns_with_views_in_them_are_kept(store, tmp_path):
+    views = pa.array(["a", None, "c", "d"], pa.string_view())
+    table = pa.table({
+        "url": [GOOD, REFUSED, GOOD, GOOD],
+        "struct": pa.StructArray.from_arrays([views], ["view"]),
+        "list": pa.ListArray.from_arrays(pa.array([0, 1, 1, 3, 4], pa.int32()), views),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "data.parquet")
+    assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 0
+    kept = pq.read_table(tmp_path / "out/kept/data.parquet")
+    assert kept.schema == table.schema
+    assert kept.to_pylist() == [table.to_pylist()[row] for row in (0, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "tar"])
+def test_a_field_in_another_is_a_column(store, tmp_path, kind):
+    """As datatrove, Dolma and RedPajama write it; in Parquet that is the name that the column has."""
+    found = [{"meta": {"url": GOOD, "at": {"day": "2025-05-02"}}}, {"meta": {"url": REFUSED}}, {"meta": None}]
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(found), path)
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in found))
+    else:
+        path.write_bytes(tar_of(*((f"{row}.json", json.dumps(one).encode()) for row, one in enumerate(found))))
+    assert audit(path, store, tmp_path / "out", "--url-column", "meta.url", "--date-column", "meta.at.day") == 0
+    judged = [(row["url"], row["kept"], row["date"]) for row in rows(tmp_path / "out")]
+    assert judged == [(GOOD, True, datetime(2025, 5, 2, tzinfo=UTC)), (REFUSED, False, None), (None, False, None)]
+    assert audit(path, store, tmp_path / "other") == 2
+    assert "meta.url" in (tmp_path / "other/report.json").read_text()
+
+
+def test_a_column_with_a_dot_in_its_name_goes_before_a_field_in_another(store, tmp_path):
+    pq.write_table(pa.table({"meta": [{"url": REFUSED}], "meta.url": [GOOD]}), tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"meta": {"url": REFUSED}, "meta.url": GOOD}))
+    assert audit(tmp_path / "*.*", store, tmp_path / "out", "--url-column", "meta.url") == 0
+    assert [row["url"] for row in rows(tmp_path / "out")] == [GOOD, GOOD]
 
 
 def test_files_of_different_schemas_are_audited_each_by_its_own(store, tmp_path):
@@ -283,6 +341,14 @@ def test_a_key_that_stands_there_twice_is_found_however_it_is_written(store, tmp
     path.write_text(line % (REFUSED, GOOD) + '\n{"url": "https://open.example/\\u0041", "meta": {"url": "x"}}\n')
     assert audit(path, store, tmp_path / "out", "--url-column", "meta.url" if "meta" in line[:40] else "url") == 2
     assert [row["kept"] for row in rows(tmp_path / "out")] == [False, "meta" not in line[:40]]
+
+
+def test_dates_that_are_none_cost_no_other_row(store, tmp_path):
+    dates = ['[1, "a"]', "[[1], 2]", '{"a": [1, "b"]}', "true", "1e300", "123456789012345678901", '"2025-06-01"']
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(f'{{"url": "{GOOD}", "date": {text}}}\n' for text in dates))
+    assert audit(path, store, tmp_path / "out") == 0
+    assert [row["date"] for row in rows(tmp_path / "out")] == [None] * 6 + [datetime(2025, 6, 1, tzinfo=UTC)]
 
 
 def test_a_byte_order_mark_costs_no_row(store, tmp_path):

@@ -296,6 +296,32 @@ def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
     ]
 
 
+def test_names_of_files_and_folders_are_no_patterns_and_no_columns(store, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, name in enumerate(["a[1].jsonl", "a1.jsonl", "b*.jsonl", "bc.jsonl"], 1):
+        (folder / name).write_text('{"url": "https://open.example/x"}\n' * number)
+    outs = [tmp_path / "kept=0/file=5/date=2024-01-01/o[1]", tmp_path / "o*"]
+    for out in outs:
+        assert audit(store, out, folder) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert (report["rows"]["judged"], report["rows"]["kept"], report["years"]) == (10, 10, [])
+        assert main(["evidence", "verify", str(out), "--store", str(store)]) == 0
+    capsys.readouterr()
+    assert main(["audit", "--diff", *map(str, outs), "--out", str(tmp_path / "host=x[1]"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(tmp_path / "host=x[1]/removals.parquet")}
+
+
+def test_a_file_and_a_folder_of_one_name_both_have_a_place(store, tmp_path):
+    """Spark writes folders that are called like files."""
+    for number, name in enumerate(["1/a.jsonl", "2/a.jsonl/part.jsonl", "3/a.jsonl/part.jsonl/x.jsonl", "4/a.jsonl"]):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(json.dumps({"url": f"https://open.example/{number}"}) + "\n")
+    assert audit(store, tmp_path / "out", *(tmp_path / str(number) for number in (1, 2, 3, 4))) == 0
+    kept = [path for path in (tmp_path / "out/kept").rglob("*") if path.is_file()]
+    assert sorted(path.read_text()[-4] for path in kept) == ["0", "1", "2", "3"]
+
+
 def test_the_library_adds_columns_and_keeps_rows(store):
     auditor = Auditor(store, date(2026, 11, 23))
     table = pa.table({"n": [1, 2, 3], "url": ["https://shut.example/", None, "https://open.example/a"]})

@@ -63,9 +63,12 @@ class Auditor:
         taken = batch_of(rows, self.columns)
         judged = self.judge.judge(taken.urls, taken.dates, taken.pages)
         added = answers(self.judge, judged)
-        kept = {name: rows.column(name) for name in rows.schema.names if name not in added}
-        plain = {name: column.cast(pa.string()) if _coded(column) else column for name, column in added.items()}
-        return pa.RecordBatch.from_pydict(kept | plain)
+        kept = [
+            (name, column) for name, column in zip(rows.schema.names, rows.columns, strict=True) if name not in added
+        ]
+        plain = [(name, column.cast(pa.string()) if _coded(column) else column) for name, column in added.items()]
+        names, columns = zip(*kept, *plain, strict=True)
+        return pa.RecordBatch.from_arrays(list(columns), names=list(names))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Judge a table; fit for `map` of Hugging Face datasets in Arrow form."""
@@ -73,7 +76,7 @@ class Auditor:
         return pa.Table.from_batches(batches) if batches else self._empty(table)
 
     def _empty(self, table: pa.Table) -> pa.Table:
-        rows = pa.RecordBatch.from_pydict({one.name: pa.array([], one.type) for one in table.schema})
+        rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in table.schema.types], names=table.schema.names)
         return pa.Table.from_batches([self.batch(rows)])
 
 

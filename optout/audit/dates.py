@@ -16,6 +16,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _SCALES = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
 _BEYOND = 10**19
+_DIGITS = 14
+_FIRST_WRITTEN, _LAST_WRITTEN = 19_900_101_000_000, 21_000_101_000_000
+"""Numbers that are the fourteen digits of a time; as milliseconds they would be of the 26th century."""
+_LATE = pa.array(["29", "30", "31"])
 _USUAL = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -37,7 +41,11 @@ def seconds(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         return _of_numbers(column)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _of_texts(column)
-    return np.array([_read(str(value)) if value is not None else NO_DATE for value in column.to_pylist()], np.int64)
+    return np.array([NO_DATE if value is None else _read(_text(value)) for value in column.to_pylist()], np.int64)
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _of_moments(column: pa.Array) -> np.ndarray:
@@ -50,16 +58,26 @@ def _of_moments(column: pa.Array) -> np.ndarray:
 def _of_numbers(column: pa.Array) -> np.ndarray:
     """Numbers are told apart by their size; those beyond any date, and those that are none, are no dates."""
     values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan")).to_numpy(zero_copy_only=False)
+    written = (values >= _FIRST_WRITTEN) & (values < _LAST_WRITTEN)
     sizes = np.abs(values)
     scales = np.select([sizes >= least for least, _ in _SCALES], [scale for _, scale in _SCALES], 1)
     usable = sizes <= _BEYOND
-    return np.where(usable, np.floor_divide(np.where(usable, values, 0), scales), NO_DATE).astype(np.int64)
+    found: np.ndarray = np.where(usable, np.floor_divide(np.where(usable, values, 0), scales), NO_DATE).astype(np.int64)
+    for row in np.flatnonzero(written).tolist():
+        found[row] = _read(f"{values[row]:.0f}")
+    return found
 
 
 def _of_texts(column: pa.Array) -> np.ndarray:
     """Texts in the form that most datasets have are read all at once, others one by one."""
-    moments = _of_moments(pc.strptime(column, format=_USUAL, unit="s", error_is_null=True))
-    rest = np.flatnonzero((moments == NO_DATE) & column.is_valid().to_numpy(zero_copy_only=False))
+    parsed = pc.strptime(column, format=_USUAL, unit="s", error_is_null=True)
+    moments = _of_moments(parsed)
+    doubtful = (moments == NO_DATE) & column.is_valid().to_numpy(zero_copy_only=False)
+    # Arrow takes the 31st of February for the 3rd of March.
+    first = np.flatnonzero(pc.less_equal(pc.fill_null(pc.day(parsed), 9), 3).to_numpy(zero_copy_only=False))
+    days = pc.utf8_slice_codeunits(column.take(pa.array(first)), 8, 10)
+    doubtful[first[pc.is_in(days, _LATE).to_numpy(zero_copy_only=False)]] = True
+    rest = np.flatnonzero(doubtful)
     for row, text in zip(rest.tolist(), column.take(pa.array(rest)).to_pylist(), strict=True):
         moments[row] = _read(text)
     return moments
@@ -84,6 +102,8 @@ def moment_of(text: str) -> datetime | None:
 
 
 def _digits(text: str) -> datetime:
+    if len(text) != _DIGITS:
+        raise ValueError("Python would take fewer for a time of single digits")
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
 

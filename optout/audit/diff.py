@@ -10,14 +10,15 @@ import duckdb
 from optout.audit.disk import writing
 from optout.audit.storage import give_up, part_of, settle
 from optout.errors import UnreadableInput
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 
 _QUERY = """
 SELECT coalesce(a.file, b.file) AS file, coalesce(a.row, b.row) AS "row", coalesce(b.url, a.url) AS url,
   CASE WHEN a.kept AND NOT coalesce(b.kept, false) THEN 'remove' WHEN b.kept AND NOT coalesce(a.kept, false) THEN 'add'
     ELSE 'changed' END AS change,
   a.effect AS effect_before, b.effect AS effect_after, a.reason AS reason_before, b.reason AS reason_after
-FROM read_parquet($1, union_by_name=true) a FULL JOIN read_parquet($2, union_by_name=true) b USING (file, row)
+FROM read_parquet($1, union_by_name=true, hive_partitioning=false) a
+FULL JOIN read_parquet($2, union_by_name=true, hive_partitioning=false) b USING (file, row)
 WHERE a.kept IS DISTINCT FROM b.kept OR a.effect IS DISTINCT FROM b.effect OR a.reason IS DISTINCT FROM b.reason
 """
 
@@ -48,12 +49,13 @@ def compare(first: Path, second: Path, target: Path) -> dict[str, int]:
         finally:
             give_up(part, target)
         counted: list[Any] = connection.execute(
-            "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [str(target)]
+            "SELECT change, count(*) FROM read_parquet($1) GROUP BY 1 ORDER BY 1", [named([target])]
         ).fetchall()
     return dict(counted)
 
 
-def _decisions(folder: Path) -> str:
-    if not any((folder / "decisions").glob("*.parquet")):
+def _decisions(folder: Path) -> list[str]:
+    found = sorted((folder / "decisions").glob("*.parquet"))
+    if not found:
         raise UnreadableInput(f"{folder} holds no decisions", mend="name the output folders of two audits")
-    return str(folder / "decisions" / "*.parquet")
+    return named(found)

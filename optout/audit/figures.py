@@ -13,7 +13,7 @@ import pyarrow as pa
 from optout.audit.advice import advice
 from optout.audit.schema import Rows, decisions, name_of
 from optout.audit.shard import Place, manifest_json
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 from optout.model import Effect, Purpose, State
 from optout.urls import registrable_domain
 
@@ -122,7 +122,7 @@ class Asker:
 
     def __init__(self, paths: Sequence[str], no_rows: pa.Table) -> None:
         """Ask these files; where there are none, a table of no rows that has their columns."""
-        self._paths, self._no_rows = list(paths), no_rows
+        self._paths, self._no_rows = named(paths), no_rows
         self._stack = ExitStack()
         self.connection = self._stack.enter_context(spilling(MEMORY))
 
@@ -139,7 +139,7 @@ class Asker:
         head, found, tail = _split(query)
         cursor = self.connection.cursor()
         if self._paths:
-            text = f"{head} FROM read_parquet($1, union_by_name=true) {found}{tail}"
+            text = f"{head} FROM read_parquet($1, union_by_name=true, hive_partitioning=false) {found}{tail}"
             return cursor.sql(text, params=[self._paths])
         cursor.register("no_rows", self._no_rows)
         return cursor.sql(f"{head} FROM no_rows {found}{tail}")

@@ -201,14 +201,23 @@ def _here(path: Path) -> Iterator[tuple[Path, str]]:
 def _distinct(found: dict[Location, str]) -> list[Input]:
     """Give each file a name of its own."""
     taken: set[str] = set()
+    files: set[str] = set()
+    folders: set[str] = set()
     result = []
     for path, name in found.items():
         free, number = name, 2
-        while shard_name(free) in taken:
+        while shard_name(free) in taken or free in folders or files & {*_folders(free)}:
             free, number = f"{number}-{name}", number + 1
         taken.add(shard_name(free))
+        files.add(free)
+        folders |= {*_folders(free)}
         result.append(Input(path, free))
     return result
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders that a file of this name lies in."""
+    return (name[:at] for at, sign in enumerate(name) if sign == "/")
 
 
 def share(files: Sequence[Input], number: int, of: int) -> list[Input]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optout.evidence.rows import host_of
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,12 +34,13 @@ def by_host(layout: Layout, host: str) -> list[Found]:
 
 
 def _found(directory: Path, where: str, values: list[str]) -> list[Found]:
-    files = [str(path) for path in sorted(directory.glob("*.parquet"))]
+    files = named(sorted(directory.glob("*.parquet")))
     if not files:
         return []
     with spilling() as connection:
         rows = connection.execute(
-            f"select filename, file_row_number, t from read_parquet(?, filename=true, file_row_number=true) "  # noqa: S608 - the condition is one of the two above
+            "select filename, file_row_number, t "  # noqa: S608 - the condition is one of the two above
+            "from read_parquet(?, filename=true, file_row_number=true, hive_partitioning=false) "
             f"where {where} order by t desc, seq desc",
             [files, *values],
         ).fetchall()

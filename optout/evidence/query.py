@@ -16,7 +16,7 @@ import pyarrow as pa
 from optout.errors import EvidenceError
 from optout.evidence import journal, segment
 from optout.evidence.rows import FIELDS, host_of
-from optout.evidence.spilling import spilling
+from optout.evidence.spilling import named, spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -131,10 +131,10 @@ class Rows:
     def _sealed(self, files: Sequence[Path]) -> str:
         if not files:
             return ""
-        listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in named(files))
         return (
             f"select parse_filename(filename) as file, {', '.join(_COLUMNS)} "  # noqa: S608 - our own file names
-            f"from read_parquet([{listed}], filename=true) where leaf is null"
+            f"from read_parquet([{listed}], filename=true, hive_partitioning=false) where leaf is null"
         )
 
     def _waiting(self, waiting: Iterable[tuple[str, dict[str, Any]]], sealed: set[str]) -> str:

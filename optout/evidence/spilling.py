@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -9,13 +10,22 @@ from typing import TYPE_CHECKING
 import duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 MEMORY = "512MB"
 """What one connection may hold in memory."""
 
 # Every statement says in which order it wants its rows, so none has to be kept by the way.
 _CONFIG = {"threads": 2, "preserve_insertion_order": False}
+
+
+def named(paths: Iterable[Path | str]) -> list[str]:
+    """Paths for `read_parquet`, which would take a name with a `[` or a `*` in it for that of other files.
+
+    Say `hive_partitioning=false` to it, too, or a folder called `date=2026` above the files becomes a column of theirs.
+    """
+    return [glob.escape(str(path)) for path in paths]
 
 
 @contextmanager

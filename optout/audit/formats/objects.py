@@ -40,6 +40,15 @@ def _found(row: Mapping[str, Any], name: str) -> tuple[Any, bool]:
     return _found(inner, rest) if isinstance(inner, dict) else (None, False)
 
 
+def _paths(row: Row) -> Iterator[str]:
+    """The keys, and those of objects in the object behind theirs."""
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from (f"{key}.{inner}" for inner in value)
+        else:
+            yield key
+
+
 class Objects:
     """Reads the objects of a file, and notes which columns none of them has although they must be there."""
 
@@ -74,7 +83,7 @@ class Objects:
     def note(self, row: Row) -> None:
         """Look which columns a row has, until all have been seen."""
         if self._missing and row:
-            self._keys = self._keys or [*row]
+            self._keys = self._keys or [*_paths(row)]
             self._missing = {name for name in self._missing if not _found(row, name)[1]}
 
     def tell(self, fault: Report) -> None:
@@ -105,7 +114,10 @@ def dates_at(rows: Iterable[Row], name: str) -> np.ndarray | None:
     dates = [value_at(row, name) for row in rows]
     if all(date is None for date in dates):
         return None
-    return np.array([NO_DATE if date is None else seconds(pa.array([date]))[0] for date in dates], np.int64)
+    return np.array([seconds(pa.array([date]))[0] if type(date) in _DATES else NO_DATE for date in dates], np.int64)
+
+
+_DATES = (str, int, float)
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,13 +119,11 @@ class _TableWriter:
 
 
 def _chosen(rows: pa.RecordBatch, kept: np.ndarray) -> pa.RecordBatch:
-    """The rows that are kept. Arrow cannot choose from columns of views, so these are written out for it."""
-    mask = pa.array(kept)
-    plain = pa.schema([field.with_type(_PLAIN.get(field.type, field.type)) for field in rows.schema])
-    return rows.filter(mask) if plain == rows.schema else rows.cast(plain).filter(mask).cast(rows.schema)
-
-
-_PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    """The rows that are kept. Of views in columns Arrow cannot choose some, but put stretches together."""
+    with suppress(pa.ArrowNotImplementedError):
+        return rows.filter(pa.array(kept))
+    stretches = np.flatnonzero(np.diff(kept, prepend=False, append=False)).reshape(-1, 2).tolist()
+    return pa.concat_batches([rows.slice(begin, end - begin) for begin, end in stretches])
 
 
 def opened(path: Path) -> pq.ParquetFile:
@@ -147,13 +146,53 @@ def check(schema: pa.Schema, columns: Columns, path: object) -> None:
         UnreadableInput: one is not.
     """
     for name in sorted({columns.url, *columns.named}):
-        if name not in schema.names:
-            has = ", ".join(schema.names[:20])
+        if _type_at(schema, name) is None:
+            if schema.names.count(name) > 1:
+                raise UnreadableInput(f"{path}: more than one column {name!r}", mend="write it with names that differ")
+            has = ", ".join(islice(_paths(schema), 20))
             raise UnreadableInput(f"{path}: no column {name!r}", mend=f"name one of its columns: {has}")
-    kind = schema.field(columns.url).type
+    kind = _type_at(schema, columns.url)
     if not _holds_texts(kind):
         what = f"the column {columns.url!r} is of type {kind}"
         raise UnreadableInput(f"{path}: {what}"[:300], mend="name a column of texts with --url-column")
+
+
+def _paths(fields: Iterable[pa.Field], before: str = "") -> Iterator[str]:
+    """The paths of all columns; the fields of a struct are columns in Parquet."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _paths(field.type, f"{before}{field.name}.")
+        else:
+            yield before + field.name
+
+
+def _type_at(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of a column by its path in the schema, such as `metadata.url`; None where there is none or several."""
+    found = _path(schema.names, name)
+    if found is None:
+        return None
+    kind = schema.types[schema.names.index(found[0])]
+    for part in found[1:]:
+        at = kind.get_field_index(part) if pa.types.is_struct(kind) else -1
+        if at < 0:
+            return None
+        kind = kind.field(at).type
+    return kind
+
+
+def _path(names: Sequence[str], name: str) -> tuple[str, ...] | None:
+    """The column, and the fields in it, that a name means; a column of that very name goes first."""
+    whole = (name,) if name in names else tuple(name.split("."))
+    return whole if names.count(whole[0]) == 1 else None
+
+
+def _column(rows: pa.RecordBatch, name: str) -> pa.Array | None:
+    """A column by its path in the schema."""
+    if _type_at(rows.schema, name) is None:
+        return None
+    first, *fields = _path(rows.schema.names, name) or (name,)
+    column = rows.column(first)
+    return pc.struct_field(column, fields) if fields else column
 
 
 def _holds_texts(kind: pa.DataType) -> bool:
@@ -164,14 +203,15 @@ def _holds_texts(kind: pa.DataType) -> bool:
 
 def batch_of(rows: pa.RecordBatch, columns: Columns) -> Batch:
     """Take from a batch of a table what judging needs."""
-    urls = rows.column(columns.url)
+    urls: Any = _column(rows, columns.url)
+    dates = _column(rows, columns.date)
     html, headers = _values(rows, columns.html), _values(rows, columns.headers)
     known = html is not None or headers is not None
     pages = pages_of(urls.to_pylist(), html, headers) if known else {}
     return Batch(
         urls=urls,
         raw=rows,
-        dates=seconds(rows.column(columns.date)) if columns.date in rows.schema.names else None,
+        dates=None if dates is None else seconds(dates),
         pages=pages,
         sizes=_sizes(rows, columns),
         tokens=_numbers(rows, columns.tokens),
@@ -180,9 +220,9 @@ def batch_of(rows: pa.RecordBatch, columns: Columns) -> Batch:
 
 
 def _values(rows: pa.RecordBatch, name: str) -> list[object] | None:
-    if name not in rows.schema.names:
+    column = _column(rows, name)
+    if column is None:
         return None
-    column = rows.column(name)
     return (
         [dict(one) if one else one for one in column.to_pylist()]
         if pa.types.is_map(column.type)
@@ -192,13 +232,10 @@ def _values(rows: pa.RecordBatch, name: str) -> list[object] | None:
 
 def _sizes(rows: pa.RecordBatch, columns: Columns) -> np.ndarray | None:
     """The bytes of a row: of its page, or of its longest text."""
-    if columns.html in rows.schema.names:
-        names = [columns.html]
-    else:
-        names = [name for name in ("text", "content", "raw_content", "body") if name in rows.schema.names]
-    for name in names:
-        column = rows.column(name)
-        if any(kind(column.type) for kind in _TEXTUAL):
+    page = _column(rows, columns.html)
+    found = [page] if page is not None else [_column(rows, name) for name in ("text", "content", "raw_content", "body")]
+    for column in found:
+        if column is not None and any(kind(column.type) for kind in _TEXTUAL):
             lengths: np.ndarray = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
             return lengths.astype(np.int64)
     return None
@@ -209,18 +246,19 @@ _TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa
 
 
 def _numbers(rows: pa.RecordBatch, name: str | None) -> pa.Array | None:
-    if name is None or name not in rows.schema.names:
+    column = None if name is None else _column(rows, name)
+    if column is None:
         return None
     try:
-        return rows.column(name).cast(pa.int64(), safe=False)
+        return column.cast(pa.int64(), safe=False)
     except pa.ArrowException:
         return None
 
 
 def _texts(rows: pa.RecordBatch, name: str) -> pa.Array | None:
-    if name not in rows.schema.names:
+    column = _column(rows, name)
+    if column is None:
         return None
-    column = rows.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return column.cast(pa.string()) if any(kind(column.type) for kind in _TEXTUAL[:2]) else None
