@@ -11,7 +11,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.asyncio import call_later
 
 from optout.errors import EvidenceError
-from optout.evidence.rows import VERSION, host_of
+from optout.evidence.rows import KEPT, VERSION, host_of
 from optout.urls import origin_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 REQUEST, HEADERS, PAGE = "request", "headers", "page"
 """The stages of a decision: before the request, after the headers, after the body."""
-
-KEPT = "kept"
-"""The kind of row that says that a page was kept."""
 
 _REASONS_TOLD = 1_000
 _STATISTICS_SECONDS = 0.1

@@ -372,6 +372,7 @@ class Guard:
             site = None
         if site is None:
             self._account.count("refused/undecided")
+            logger.error("Refused %s: it came to the spider without a decision", response)
             raise IgnoreRequest(f"{response.url} came to the spider without a decision")
         given = self._given(response.url, site, () if self._lists is None else self._lists.consult_url(response.url))
         plain = self._plain(response, given)

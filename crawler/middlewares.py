@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
-from scrapy.exceptions import DropItem
+from scrapy.exceptions import DropItem, IgnoreRequest
 
 from crawler import misfits
 from crawler.guard import guard_of
@@ -80,13 +81,29 @@ class Inspection(_Component):
 class SpiderDoor(_Component):
     """Spider middleware next to the engine: the last look at a response."""
 
+    def __init__(self, guard: Guard, crawler: Crawler) -> None:
+        super().__init__(guard, crawler)
+        self._refusals: WeakSet[Exception] = WeakSet()
+
     def process_spider_input(self, response: Response) -> None:
         """Let only responses to the spider that were decided on.
 
         Raises:
             IgnoreRequest: this one was not, or is denied.
         """
-        self._guard.readmit(response)
+        try:
+            self._guard.readmit(response)
+        except IgnoreRequest as refusal:
+            self._refusals.add(refusal)
+            raise
+
+    def process_spider_exception(
+        self,
+        response: Response,  # noqa: ARG002 - Scrapy's own
+        exception: Exception,
+    ) -> tuple[()] | None:
+        """Let a refusal at this door, on which an errback has had its say, pass for no error of the spider."""
+        return () if exception in self._refusals else None
 
 
 class ItemDoor(_Component):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 from pyarrow import parquet
 from scrapy import signals
 
-from crawler.account import KEPT, PAGE
+from crawler.account import PAGE
 from crawler.guard import guard_of
 from crawler.outcome import DECISION
 from optout.errors import MalformedUrl
 from optout.evidence.files import write_durably
 from optout.evidence.journal import rows
 from optout.evidence.layout import Layout, parse_segment_name
+from optout.evidence.rows import KEPT
 from optout.urls import origin_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from optout.evidence.archive_reader import ArchiveReader
 from optout.evidence.journal import Journal, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from origin_simulator import Origin
@@ -349,6 +349,22 @@ async def test_a_page_that_a_middleware_puts_in_is_decided_on(site: Origin, tmp_
     done = await crawl(tmp_path, *urls, DOWNLOADER_MIDDLEWARES={Exchanging: 50})
     assert [item["body"] for item in done.items] == [b"cleaned"]
     assert set(done.failures) == set(urls[:2])
+
+
+class WithoutErrback(Visitor):
+    """Most spiders have none."""
+
+    async def start(self) -> AsyncIterator[Request]:
+        for request in self.requests:
+            yield Request(request)
+
+
+async def test_a_refusal_in_front_of_the_spider_is_no_error_of_the_spider(site: Origin, tmp_path: Path) -> None:
+    urls = [site.page("/exchanged"), site.page("/foreign"), site.page("/cleaned")]
+    done = await crawl(tmp_path, *urls, spider=WithoutErrback, DOWNLOADER_MIDDLEWARES={Exchanging: 50})
+    assert [item["body"] for item in done.items] == [b"cleaned"]
+    assert done.stat("spider_exceptions/count") is None
+    assert done.stat("optout/refused/undecided") == 1
 
 
 async def test_media_of_a_closed_origin_are_not_fetched(simulator: Simulator, site: Origin, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from origin_simulator import Answer, Origin, Simulator
 from crawler.pipelines import kept_exchange
 from crawler.report import logged
 from optout.cli import main
-from optout.evidence import warc
+from optout.evidence import bundle, warc
+from optout.evidence.layout import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +142,8 @@ def test_optout_crawl_keeps_what_is_permitted_and_reports(simulator: Simulator, 
     reasons = {(item["stage"], item["reason"]): item["count"] for item in report["total"]["refused"]}
     assert reasons == {("request", "robots.group.disallow"): 1, ("page", "robots-directives.noai"): 1}
     assert faults(out) == []
+    proved = bundle.prove_url(find(out), site.url + "/a")["row"]
+    assert (proved["kind"], proved["effect"], proved["reason"]) == ("decision", "permit", "no-reservation")
 
 
 @pytest.mark.parametrize(

@@ -212,10 +212,12 @@ def run_export(arguments: Namespace) -> int:
     from optout.evidence import bundle
     from optout.evidence.layout import find
     from optout.evidence.query import surt
+    from optout.evidence.rows import KEPT
 
     exported = bundle.export(find(arguments.directory), surt(arguments.host))
     _write(exported, arguments)
-    count = sum("row" in item for stretch in exported["segments"].values() for item in stretch["items"])
+    rows = [item["row"] for stretch in exported["segments"].values() for item in stretch["items"] if "row" in item]
+    count = sum(row.get("stage") != KEPT for row in rows)
     _say(arguments, f"{count} decisions about {arguments.host}")
     return DONE
 

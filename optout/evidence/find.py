@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optout.evidence.rows import host_of
+from optout.evidence.rows import KEPT, host_of
 from optout.evidence.spilling import named, spilling
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Found:
 
 
 def by_url(layout: Layout, url: str) -> list[Found]:
-    """The rows about a URL, the newest first."""
+    """The rows about a URL: decisions before notes that it was kept, and the newest first."""
     return _found(layout.segments, "host = ? and url = ?", [host_of(url), url])
 
 
@@ -41,7 +41,7 @@ def _found(directory: Path, where: str, values: list[str]) -> list[Found]:
         rows = connection.execute(
             "select filename, file_row_number, t "  # noqa: S608 - the condition is one of the two above
             "from read_parquet(?, filename=true, file_row_number=true, hive_partitioning=false) "
-            f"where {where} order by t desc, seq desc",
+            f"where {where} order by coalesce(stage, '') = '{KEPT}', t desc, seq desc",
             [files, *values],
         ).fetchall()
     return [Found(name.rsplit("/", 1)[-1], int(at), int(t or 0)) for name, at, t in rows]

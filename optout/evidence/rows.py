@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
+KEPT = "kept"
+"""The kind and stage of a row that is no decision: it says that a page was kept."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
