@@ -155,6 +155,22 @@ def test_a_form_that_needs_a_log_says_so(tmp_path, capsys, facts_file):
     assert list(tmp_path.glob("*.atom")) == []
 
 
+def test_a_log_that_is_named_twice_counts_once(tmp_path, facts_file, crawl):
+    made = []
+    for number, more in enumerate(([], [crawl], [crawl / "evidence"], [crawl / "evidence" / ".."])):
+        made.append(tmp_path / f"{number}.md")
+        named = [word for directory in (*more, crawl) for word in ("--evidence", directory)]
+        assert document("training-summary", "--facts", facts_file, *named, "--out", made[-1]) == 0
+    assert len({path.read_bytes() for path in made}) == 1
+
+
+def test_two_copies_of_a_log_are_refused(tmp_path, capsys, facts_file, crawl):
+    shutil.copytree(crawl, tmp_path / "copy")
+    named = ("--evidence", crawl, "--evidence", tmp_path / "copy")
+    assert document("copyright-policy", "--facts", facts_file, *named) == 2
+    assert "named twice" in capsys.readouterr().err
+
+
 def test_days_in_the_wrong_order_are_refused(tmp_path, capsys, facts_file, crawl):
     days = ("--since", "2026-12-01", "--until", "2026-11-01")
     assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, *days) == 2
