@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from optout.errors import MalformedUrl
-from optout.evidence.layout import find, read_description
+from optout.evidence.layout import each_once, find, read_description
 from optout.evidence.query import Rows
 from optout.evidence.spilling import named, spilling
 from optout.syntax.list_index import host_keys, url_keys
@@ -130,12 +130,12 @@ def search(subjects: Sequence[Subject], crawls: Sequence[Path], audits: Sequence
     """
     finder = Finder(subjects)
     addresses: dict[str, Subject] = {}
-    for directory in crawls:
+    for directory in each_once(crawls):
         for hit in _in_log(finder, directory):
             if hit.subject.kind == Match.CONTENT:
                 addresses[hit.url] = hit.subject
             yield hit
-    for directory in audits:
+    for directory in {path.resolve(): path for path in audits}.values():
         yield from in_audit(finder, addresses, directory)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from optout import policy as policies
 from optout.errors import EvidenceError, OptoutError
 from optout.evidence import checkpoint, entries, journal, segment
-from optout.evidence.layout import find, parse_segment_name, read_description
+from optout.evidence.layout import each_once, find, parse_segment_name, read_description
 from optout.evidence.log import LogReader
 from optout.evidence.replay import Redecision, documents_in
 from optout.evidence.report import Outcome
@@ -294,7 +294,7 @@ def total(rows: Iterable[Rows]) -> int:
 
 
 def observe(logs: Sequence[Path] = (), audits: Sequence[Path] = (), *, now: datetime | None = None) -> Observed:
-    """Read and verify logs, and read audits.
+    """Read and verify logs, and read audits; each once, however often it is named.
 
     Args:
         logs: crawl or evidence directories.
@@ -302,10 +302,25 @@ def observe(logs: Sequence[Path] = (), audits: Sequence[Path] = (), *, now: date
         now: the time; statements about a later time are faults.
 
     Raises:
-        EvidenceError: a directory holds no evidence.
+        EvidenceError: a directory holds no evidence, or two hold copies of one log.
         AuditFault: a directory holds no audit's report.
     """
-    return Observed(tuple(read_log(path, now=now) for path in logs), tuple(read_audit(path) for path in audits))
+    different = {path.resolve(): path for path in audits}
+    found = tuple(read_log(path, now=now) for path in each_once(logs))
+    _refuse_copies(found)
+    return Observed(found, tuple(read_audit(path) for path in different.values()))
+
+
+def _refuse_copies(found: Sequence[LogFacts]) -> None:
+    """Two copies of one log would have everything in it counted twice."""
+    first: dict[str, LogFacts] = {}
+    for log in found:
+        if not log.holds:
+            continue
+        if log.origin in first:
+            both = f"{first[log.origin].directory} and {log.directory}"
+            raise EvidenceError(f"the log {log.origin} was named twice", place=both, mend="name the newer copy only")
+        first[log.origin] = log
 
 
 def read_previous(path: Path) -> Previous:

@@ -487,7 +487,7 @@ def read(path: Path) -> Facts:
 def parse(data: bytes, source: str = "provider.toml") -> Facts:
     """Make facts of a file's bytes; the errors are those of `read`."""
     try:
-        table = tomllib.loads(data.decode("utf-8"))
+        table = tomllib.loads(data.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FactsError(f"{source}: not TOML in UTF-8: {error}", mend="mend the syntax at that place") from error
     return Facts(**_values(Facts, table, source, ""), source=source, digest=sha256(data).hexdigest())
@@ -516,7 +516,8 @@ def _value(how: Mapping[str, Any], value: Any, source: str, key: str) -> Any:  #
     try:
         return how["parse"](value)
     except ValueError as error:
-        raise FactsError(f"{source}: {value!r} cannot stand in", place=key, mend=str(error)) from error
+        shown = value.isoformat() if isinstance(value, date) else repr(value)
+        raise FactsError(f"{source}: {shown} cannot stand in", place=key, mend=str(error)) from error
 
 
 def _need(condition: bool, source: str, key: str, mend: str) -> None:  # noqa: FBT001 - an assertion

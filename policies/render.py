@@ -49,6 +49,8 @@ _TOP = 2
 _WORD = 24
 """A cell with one word of at most so many characters is not broken at its hyphens."""
 
+_FROM_A_LOG = "crawler-page as .atom, gap-analysis as .oscal.json and output-safeguards as .jsonl need --evidence"
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!])")
 _LINE_BEGINS = re.compile(r"\A(\s*\d*)([-+=.)])(?=[\s=-]|\Z)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
@@ -75,7 +77,8 @@ def render(document: Document, suffix: str) -> bytes:
     found = FORMS.get(suffix.lower())
     if found is None:
         forms = ", ".join((*FORMS, *document.forms))
-        raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {forms}")
+        more = f"; {_FROM_A_LOG}" if suffix.lower() in {".atom", ".oscal.json", ".jsonl"} else ""
+        raise RenderError(f"no form {suffix!r}", mend=f"end the file's name with one of: {forms}{more}")
     return found(document)
 
 

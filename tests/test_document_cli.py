@@ -149,6 +149,34 @@ def test_errors_name_the_mend(tmp_path, capsys, facts_file):
     assert document("applicability", "--facts", facts_file, "--audit", tmp_path) == 2
 
 
+def test_a_form_that_needs_a_log_says_so(tmp_path, capsys, facts_file):
+    assert document("crawler-page", "--facts", facts_file, "--out", tmp_path / "feed.atom") == 2
+    assert "crawler-page as .atom" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.atom")) == []
+
+
+def test_a_log_that_is_named_twice_counts_once(tmp_path, facts_file, crawl):
+    made = []
+    for number, more in enumerate(([], [crawl], [crawl / "evidence"], [crawl / "evidence" / ".."])):
+        made.append(tmp_path / f"{number}.md")
+        named = [word for directory in (*more, crawl) for word in ("--evidence", directory)]
+        assert document("training-summary", "--facts", facts_file, *named, "--out", made[-1]) == 0
+    assert len({path.read_bytes() for path in made}) == 1
+
+
+def test_two_copies_of_a_log_are_refused(tmp_path, capsys, facts_file, crawl):
+    shutil.copytree(crawl, tmp_path / "copy")
+    named = ("--evidence", crawl, "--evidence", tmp_path / "copy")
+    assert document("copyright-policy", "--facts", facts_file, *named) == 2
+    assert "named twice" in capsys.readouterr().err
+
+
+def test_days_in_the_wrong_order_are_refused(tmp_path, capsys, facts_file, crawl):
+    days = ("--since", "2026-12-01", "--until", "2026-11-01")
+    assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, *days) == 2
+    assert "--since" in capsys.readouterr().err
+
+
 def test_init_writes_what_can_be_read_and_overwrites_nothing(tmp_path, monkeypatch, capsys):
     path = tmp_path / "provider.toml"
     monkeypatch.setattr("sys.stdin", io.StringIO("0\n\n0\nExample AI\n"))

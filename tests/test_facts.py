@@ -115,3 +115,12 @@ def test_an_interview_gives_up_on_answers_that_cannot_stand():
     text = interview(lambda question: "7 of them" if "How many" in question or "SME" in question else "", told.append)
     assert len(told) > 1
     assert facts.parse(text.encode()).models is None
+
+
+def test_a_mark_of_byte_order_before_the_facts_is_none_of_them():
+    assert facts.parse(b'\xef\xbb\xbf[provider]\nname = "A"\n').provider.name == "A"
+
+
+def test_a_time_where_a_day_belongs_is_shown_as_it_was_written():
+    with pytest.raises(facts.FactsError, match=r"2026-11-01T00:00:00\+00:00 cannot stand in"):
+        facts.parse(b"[policy]\neffective = 2026-11-01T00:00:00Z\n")

@@ -60,8 +60,8 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help=".md, .html, .docx, .json, .csv; gap analysis: .oscal.json; datasets: .croissant.json "
-        "(default: Markdown to stdout)",
+        help=".md, .html, .docx, .json, .csv; crawler page: .atom; gap analysis: .oscal.json; datasets: .croissant.json"
+        " (default: Markdown to stdout)",
     )
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="put the written file on record in the log of this directory"
@@ -104,6 +104,8 @@ def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> 
     from policies.evidence_facts import Scope, observe, read_previous
     from policies.facts import read
 
+    if arguments.since and arguments.until and arguments.since > arguments.until:
+        raise UnreadableInput("--since is a later day than --until", mend="name the earlier day in --since")
     observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))
     observed = replace(
         observed,

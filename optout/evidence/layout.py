@@ -21,10 +21,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optout.errors import EvidenceError
 from optout.evidence.canonical import decode, encode
 from optout.evidence.files import create_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = "optout-evidence/1"
 
@@ -158,3 +162,19 @@ def find(directory: Path) -> Layout:
         if (candidate / "evidence.json").exists() or any(candidate.glob("*.head")):
             return Layout(candidate)
     raise EvidenceError(f"{directory} holds no evidence", mend="name a crawl's directory or its evidence directory")
+
+
+def each_once(directories: Iterable[Path]) -> list[Path]:
+    """The directories without those whose log was named before, so that nothing in it is counted twice.
+
+    A crawl's directory stays rather than the evidence directory in it, since pages stand beside that.
+
+    Raises:
+        EvidenceError: a directory holds no evidence.
+    """
+    found: dict[Path, Path] = {}
+    for directory in directories:
+        place = find(directory).directory.resolve()
+        if place not in found or found[place].resolve() == place:
+            found[place] = directory
+    return list(found.values())
