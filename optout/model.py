@@ -113,6 +113,10 @@ TOO_MANY_REDIRECTS = "too-many-redirects"
 """The `Exchange.error` of a redirect chain that was cut; RFC 9309 section 2.3.1.2 lets it count as unavailable."""
 
 
+ELSEWHERE = "elsewhere"
+"""The `Exchange.error` of a resource that redirects to another origin, whose signals come first; see `final_url`."""
+
+
 class Place(NamedTuple):
     """Where something stands: a resource, and a line, byte offset or field inside it."""
 

@@ -26,8 +26,8 @@ from yarl import URL
 from optout.acquisition import coding
 from optout.acquisition.fetcher import Limits
 from optout.errors import MalformedUrl
-from optout.model import TOO_MANY_REDIRECTS, Exchange
-from optout.urls import resolve
+from optout.model import ELSEWHERE, RESOURCE, TOO_MANY_REDIRECTS, Exchange
+from optout.urls import origin_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -202,8 +202,10 @@ class HttpFetcher:
                 return target
             if len(redirects) >= self._limits.max_redirects:
                 return self._failed(planned, redirects, TOO_MANY_REDIRECTS)
-            url = _redirected(url, target)
+            here, url = url, _redirected(url, target)
             redirects.append(url)
+            if planned.role == RESOURCE and origin_of(here) != origin_of(url):
+                return self._failed(planned, redirects, ELSEWHERE)
 
     async def _hop(self, planned: Planned, url: str, redirects: list[str], clock: asyncio.Timeout) -> Exchange | str:
         """Ask once: the exchange, or where to go on."""

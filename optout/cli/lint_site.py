@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from optout import engine
 from optout.acquisition import plan
 from optout.acquisition.files import FileReader
-from optout.assess import assess
+from optout.assess import assess_on_the_way
 from optout.errors import UnreadableInput
 from optout.model import ASSET, RESOURCE, Effect, Exchange
 from optout.signals.terms_of_service import terms_links
@@ -162,16 +162,16 @@ def _with_parts(page: Exchange) -> tuple[Exchange, ...]:
 
 
 async def from_web(url: str, policy: Policy, identity: Identity, fetcher: Fetcher) -> Site:
-    """The site of a URL, with the page itself and its terms as far as these may be fetched.
+    """The site of a URL, or that to which it redirects, with the page and its terms as far as these may be fetched.
 
     Raises:
         MalformedUrl: the URL names no origin.
     """
-    assessment = await assess(url, policy, identity, fetcher)
+    assessment = (await assess_on_the_way(url, policy, identity, fetcher))[-1]
     exchanges = assessment.exchanges
     page = tuple(item for item in exchanges if item.role in _SPEAKING)
     origin = tuple(item for item in exchanges if item.role not in _SPEAKING)
-    site = Site(url, url, origin, page, live=True, refused=assessment.verdict.access is not Effect.PERMIT)
+    site = Site(url, assessment.url, origin, page, live=True, refused=assessment.verdict.access is not Effect.PERMIT)
     terms = [await fetcher.fetch(plan.Planned(link, RESOURCE)) for link in _terms(site, policy, identity)]
     return replace(site, terms=tuple(terms))
 

@@ -10,7 +10,8 @@ There is one meaning, in five steps, one module each:
 
 `decide` runs all five with the plain matcher. `compile` runs the first three once per origin and keeps the answers of
 the fifth by the combination of winners; what is left per URL is the fourth, on `PatternTable`s. A property test holds
-the two equal. `others` adds what is said to other AI crawlers, `second_reader` an independent reading of robots.txt.
+the two equal. `others` adds what is said to other AI crawlers, `second_reader` an independent reading of robots.txt,
+and `redirected` joins the verdicts of all origins on the way to a copy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from optout.engine.conclusion import STRICTNESS
 from optout.engine.deciding import CompiledOrigin, compile, decide
 from optout.engine.precedence import Ranked, Winner
 from optout.engine.reading import ROBOTS_ROLE, Read, carries_signals, coverage, documents, read, required_paths
+from optout.engine.redirected import along
 
 __all__ = [
     "ROBOTS_ROLE",
@@ -29,6 +31,7 @@ __all__ = [
     "Ranked",
     "Read",
     "Winner",
+    "along",
     "carries_signals",
     "compile",
     "coverage",
