@@ -380,7 +380,7 @@ def _prose_only(look: Look) -> Iterator[Finding]:
     only = [purpose for purpose in Purpose if purpose in named and look.unnamed.states[purpose] is not State.RESERVED]
     if only:
         page, first = said[0]
-        place = Place(page.url, offset=first.place.offset, field=first.place.field)
+        place = first.place._replace(resource=page.url)
         yield _own(Kind.INCOMPLETE, "lint.prose-only", place, purposes=", ".join(only))
 
 

@@ -119,9 +119,7 @@ def on_the_way(first: Verdict, then: Verdict, where: str) -> Verdict:
     """
     return replace(
         first,
-        states={
-            purpose: min(first.states[purpose], then.states[purpose], key=_restriction) for purpose in first.states
-        },
+        states={purpose: _of_both(first.states[purpose], then.states[purpose]) for purpose in first.states},
         decisions=tuple(max(pair, key=_strictness) for pair in zip(first.decisions, then.decisions, strict=True)),
         access=max(first.access, then.access, key=STRICTNESS.__getitem__),
         signals=tuple(dict.fromkeys((*first.signals, *(_elsewhere(item, where) for item in then.signals)))),
@@ -134,8 +132,11 @@ def on_the_way(first: Verdict, then: Verdict, where: str) -> Verdict:
     )
 
 
-def _restriction(state: State) -> int:
-    return RESTRICTIVE_FIRST[state]
+def _of_both(one: State, other: State) -> State:
+    """One reservation is enough; a permission has to be given at both ends."""
+    if State.RESERVED in (one, other):
+        return State.RESERVED
+    return one if one is other else State.UNSPECIFIED
 
 
 def _strictness(decision: Decision) -> int:

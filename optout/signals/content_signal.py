@@ -20,6 +20,8 @@ Decisions of ours, where the text is silent:
   and a `yes` is nothing.
 * A line outside any group addresses nobody. All deployed files put their lines into groups, so by the letter it
   states nothing; a `no` in it is plainly meant for everyone and counts under `malformed-reservations`.
+* A line below the last group, behind an empty line or a `Sitemap`, belongs to that group by the letter and is meant
+  for the site, as publishers put `License` there: a `no` in it counts for everyone under `malformed-reservations`.
 * `ai-train=n`, `train-ai=no` or semicolons for commas count under `malformed-reservations`, refusals only.
 * The ladder of `use` lets content be worked with at once (`immediate`), then indexed and quoted (`reference`), then
   reproduced (`full`): each step reserves what only the later ones name. Using an answer at once is `ai-input`, which
@@ -32,6 +34,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from optout.model import (
+    EVERYONE,
     RESOURCE,
     SILENCE,
     Availability,
@@ -48,7 +51,7 @@ from optout.model import (
     reserve,
 )
 from optout.protocol import HeaderField, Precedence, Protocol, WellKnown
-from optout.syntax import http_fields, robots_txt
+from optout.syntax import http_fields, robots_blocks, robots_txt
 from optout.syntax.structured_fields import salvage
 
 if TYPE_CHECKING:
@@ -57,7 +60,9 @@ if TYPE_CHECKING:
     from optout.syntax.robots_txt import Group, Record, RobotsFile
 
 FIELD = "content-signal"
-FIELD_MEANT = "content-signals"
+FIELDS_MEANT = frozenset({"content-signals", "content signal", "content_signal", "contentsignal"})
+"""Other names that people write for the field."""
+
 ROBOTS = "/robots.txt"
 
 SIGNALS = {
@@ -175,6 +180,8 @@ def _robots(exchange: Exchange) -> Reading:
     # A body that was cut at a limit loses its last line, because half a rule is another rule.
     file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
     found = [item for group in file.groups for item in _grouped(group)] + list(_outside(file))
+    if any(record.field == FIELD for record in file.records):
+        found += _set_apart(file, robots_blocks.set_apart(file, exchange.body))
     problems = [item for item in found if isinstance(item, Problem)]
     return Reading(
         tuple(item for item in found if isinstance(item, Statement)),
@@ -185,7 +192,7 @@ def _robots(exchange: Exchange) -> Reading:
 
 def _grouped(group: Group) -> Iterator[Statement | Problem]:
     """The lines of a group; for agents that only a list names, their refusals alone."""
-    lines = [record for record in group.others if record.field in (FIELD, FIELD_MEANT)]
+    lines = [record for record in group.others if record.field == FIELD or record.field in FIELDS_MEANT]
     if not lines:
         return
     named, listed = group.tokens, group.listed
@@ -193,7 +200,7 @@ def _grouped(group: Group) -> Iterator[Statement | Problem]:
         signals = parse_signals(record.value)
         yield from (Problem(code, _place(record)) for code in signals.problems)
         common = _common(record)._replace(agents=named, pattern=signals.path)
-        if record.field == FIELD_MEANT:
+        if record.field != FIELD:
             yield Problem("content-signal.misspelt-field", _place(record))
             yield from _meant(common, (*signals.reserved, *signals.meant))
             continue
@@ -211,6 +218,18 @@ def _outside(file: RobotsFile) -> Iterator[Statement | Problem]:
             yield Problem("content-signal.outside-group", _place(record))
             common = _common(record)._replace(pattern=signals.path)
             yield from _meant(common, (*signals.reserved, *signals.meant))
+
+
+def _set_apart(file: RobotsFile, apart: frozenset[int]) -> Iterator[Statement | Problem]:
+    """What stands apart from a group that is not everyone's, and is meant for everyone."""
+    everybody = file.addressed | {EVERYONE}
+    for group in file.groups:
+        for record in group.others:
+            if record.field == FIELD and record.line in apart and not group.names(EVERYONE):
+                signals = parse_signals(record.value)
+                yield Problem("content-signal.set-apart", _place(record))
+                common = _common(record)._replace(agents=everybody, pattern=signals.path)
+                yield from _meant(common, (*signals.reserved, *signals.meant))
 
 
 def _common(record: Record) -> Statement:
@@ -275,8 +294,9 @@ PROTOCOL = Protocol(
         "content-signal.unknown-signal": "A pair names no signal of the policy text.",
         "content-signal.beta": "The beta extension use= is stated.",
         "content-signal.contradiction": "One line says yes and no to the same signal; the no counts.",
-        "content-signal.misspelt-field": "A field is called Content-Signals.",
+        "content-signal.misspelt-field": "A field is called Content-Signals, or otherwise almost by its name.",
         "content-signal.outside-group": "A line stands before any User-agent line and addresses nobody.",
+        "content-signal.set-apart": "A line stands apart below the last group and by the letter addresses that alone.",
         "content-signal.permission-in-header": "A header says yes; the policy text knows no header, so it is nothing.",
     },
     precedence=Precedence.NARROWEST_PER_PURPOSE,

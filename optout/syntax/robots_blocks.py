@@ -35,7 +35,7 @@ def without_sitemaps(body: bytes) -> bytes:
 
 
 def without_comments(body: bytes) -> bytes:
-    """A robots.txt without the text of the lines that are comments, which no reader looks at."""
+    """A robots.txt without the text of the lines that are comments; a site named there means nothing to any reader."""
     return _COMMENTS.sub(b"\n", b"\n" + body)[1:]
 
 
