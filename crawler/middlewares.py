@@ -99,7 +99,7 @@ class SpiderDoor(_Component):
 
     def process_spider_exception(
         self,
-        response: Response,  # noqa: ARG002 - Scrapy's own
+        response: Response,
         exception: Exception,
     ) -> tuple[()] | None:
         """Let a refusal at this door, on which an errback has had its say, pass for no error of the spider."""

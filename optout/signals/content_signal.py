@@ -173,7 +173,7 @@ def _faults(pairs: Iterable[tuple[str, str]], stated: list[tuple[Purpose, str]])
 
 def _robots(exchange: Exchange) -> Reading:
     # A body that was cut at a limit loses its last line, because half a rule is another rule.
-    file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
+    file = robots_txt.parse(exchange.body, len(exchange.body) - exchange.truncated)
     found = [item for group in file.groups for item in _grouped(group)] + list(_outside(file))
     problems = [item for item in found if isinstance(item, Problem)]
     return Reading(
