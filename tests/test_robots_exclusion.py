@@ -101,6 +101,14 @@ def test_what_a_cut_file_may_still_say_is_not_lifted_by_what_it_said():
     assert allowed(body, "https://example.com/robots.txt", policy="conservative", truncated=True)
 
 
+def test_a_file_of_which_a_cut_has_left_nothing_was_cut():
+    assert allowed(b"", "https://example.com/a", policy="conservative")
+    assert not allowed(b"", "https://example.com/a", policy="conservative", truncated=True)
+    endless = b"#" * 3_000_000
+    assert not allowed(endless, "https://example.com/a", policy="conservative")
+    assert allowed(endless, "https://example.com/a", policy="literal")
+
+
 def test_a_repaired_rule_on_the_line_of_an_agent_binds_that_agent():
     body = b"User-agent: ExampleBot Disallow: /\nUser-agent: *\nDisallow: /x\n"
     assert not allowed(body, "https://example.com/a", policy="conservative")

@@ -178,7 +178,7 @@ def _faults(pairs: Iterable[tuple[str, str]], stated: list[tuple[Purpose, str]])
 
 def _robots(exchange: Exchange) -> Reading:
     # A body that was cut at a limit loses its last line, because half a rule is another rule.
-    file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
+    file = robots_txt.parse(exchange.body, len(exchange.body) - exchange.truncated)
     found = [item for group in file.groups for item in _grouped(group)] + list(_outside(file))
     if any(record.field == FIELD for record in file.records):
         found += _set_apart(file, robots_blocks.set_apart(file, exchange.body))

@@ -148,7 +148,7 @@ def _header(exchange: Exchange) -> Reading:
 
 def _robots(exchange: Exchange) -> Reading:
     # A body that was cut at a limit loses its last line, because half a rule is another rule.
-    file = robots_txt.parse(exchange.body, max(len(exchange.body) - exchange.truncated, 0))
+    file = robots_txt.parse(exchange.body, len(exchange.body) - exchange.truncated)
     found = [*_grouped(file), *_outside(file)]
     statements = tuple(item for item in found if isinstance(item, Statement))
     problems = [item for item in found if isinstance(item, Problem)]

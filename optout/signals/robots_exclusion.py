@@ -131,7 +131,7 @@ def _rules(exchange: Exchange) -> Reading:
 def _cut(exchange: Exchange) -> RobotsFile:
     """Cut the file; a body that was cut at a limit loses its last line, because half a rule is another rule."""
     body = exchange.body
-    return robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
+    return robots_txt.parse(body, len(body) - exchange.truncated)
 
 
 def _group_rules(file: RobotsFile, url: str) -> Iterator[Statement]:

@@ -162,7 +162,7 @@ def _association(url: str, place: Place, value: str, layer: Layer, base: str) ->
 def _robots(exchange: Exchange) -> Reading:
     """`License` lines: those of a crawler's group, and else those outside of groups (section 4.4.2)."""
     body = exchange.body
-    file = robots_txt.parse(body, max(len(body) - exchange.truncated, 0))
+    file = robots_txt.parse(body, len(body) - exchange.truncated)
     if not any(record.field == "license" for record in file.records):
         return SILENCE
     found: list[Found] = []

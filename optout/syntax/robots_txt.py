@@ -73,7 +73,7 @@ def parse(body: bytes, limit: int = DEFAULT_LIMIT) -> RobotsFile:
     Args:
         body: the bytes received, content codings removed.
         limit: how many of them to read (RFC 9309 section 2.5). A line that the limit cuts is dropped, because half a
-            rule is another rule.
+            rule is another rule. Less than none: the body was cut before, and nothing is left of it.
     """
     readable, truncated = _within(body, limit)
     cutter = Cutter()
@@ -166,6 +166,9 @@ def _within(body: bytes, limit: int) -> tuple[bytes, bool]:
     """The part of a body that is read, in whole lines, and whether that is not all of it."""
     if len(body) <= limit:
         return body, False
+    if not body:
+        # Somebody has dropped all of it: its first line had no end.
+        return body, True
     if body[limit] in b"\r\n":
         return body[:limit], True
     return body[: max(body.rfind(b"\n", 0, limit), body.rfind(b"\r", 0, limit)) + 1], True
