@@ -171,6 +171,12 @@ def test_two_copies_of_a_log_are_refused(tmp_path, capsys, facts_file, crawl):
     assert "named twice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("host", ["", "https://newspaper.test/", "*.newspaper.test"])
+def test_a_report_on_what_is_no_host_is_refused(capsys, facts_file, crawl, host):
+    assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, "--host", host) == 2
+    assert "is no host" in capsys.readouterr().err
+
+
 def test_days_in_the_wrong_order_are_refused(tmp_path, capsys, facts_file, crawl):
     days = ("--since", "2026-12-01", "--until", "2026-11-01")
     assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, *days) == 2
