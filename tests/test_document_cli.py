@@ -152,7 +152,9 @@ def test_errors_name_the_mend(tmp_path, capsys, facts_file):
 def test_a_form_that_needs_a_log_says_so(tmp_path, capsys, facts_file):
     assert document("crawler-page", "--facts", facts_file, "--out", tmp_path / "feed.atom") == 2
     assert "crawler-page as .atom" in capsys.readouterr().err
-    assert list(tmp_path.glob("*.atom")) == []
+    assert document("training-summary", "--facts", facts_file, "--out", tmp_path / "list.csv") == 2
+    assert "evidence that domains can be listed from" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.csv")) == []
 
 
 def test_a_log_that_is_named_twice_counts_once(tmp_path, facts_file, crawl):
