@@ -22,6 +22,7 @@ from policies.document import (
     SourceKind,
     Table,
     Value,
+    in_days,
 )
 from policies.evidence_facts import reasons_table, total
 from policies.facts import MEASURES, known
@@ -260,10 +261,9 @@ def _outputs(facts: Facts, _: Observed) -> Iterator[Block]:
 
 
 def _contact(facts: Facts, observed: Observed) -> Iterator[Block]:
-    days = facts.get("contact.answer_days")
     rows = (
         ("E-mail for rightsholders", facts.get("contact.email")),
-        ("Complaints are answered within", days if isinstance(days, Missing) else f"{days} days"),
+        ("Complaints are answered within", in_days(facts.get("contact.answer_days"))),
     )
     yield Fields(rows, (facts.pointer("contact"),))
     if facts.contact.form:

@@ -31,6 +31,7 @@ from policies.document import (
     SourceKind,
     Table,
     Value,
+    in_days,
 )
 from policies.standings import crawls_nothing, no_crawler, standings
 
@@ -124,7 +125,7 @@ def _declaration(token: str, declared: Crawler | None) -> Iterator[Block]:
     days = declared.retention_days
     rows.append((
         "Pages that it keeps are deleted after",
-        Missing("crawlers[].retention_days", "After how many days?") if days is None else f"{days} days",
+        in_days(Missing("crawlers[].retention_days", "After how many days?") if days is None else days),
     ))  # fmt: skip
     yield Paragraph("The operator declares:")
     yield Fields(tuple(rows), (Source(SourceKind.FACTS, f"crawlers, token {token}"),))
@@ -268,11 +269,10 @@ def _public_keys(log: LogFacts) -> tuple[str, ...]:
 
 def _contact(facts: Facts) -> Iterator[Block]:
     yield Heading("Contact and complaints")
-    days = facts.get("contact.answer_days")
     rows: list[tuple[str, Value]] = [
         ("Provider", facts.get("provider.name")),
         ("E-mail for rightsholders", facts.get("contact.email")),
-        ("Complaints are answered within", days if isinstance(days, Missing) else f"{days} days"),
+        ("Complaints are answered within", in_days(facts.get("contact.answer_days"))),
     ]
     yield Fields(tuple(rows), (facts.pointer("provider.name, contact"),))
     if facts.contact.form:

@@ -50,7 +50,7 @@ def datasets(facts: Facts, observed: Observed) -> Document:
 
 
 def _audit(dataset: Dataset, observed: Observed) -> AuditFacts | None:
-    return next((audit for audit in observed.audits if audit.name == dataset.audit), None)
+    return next((audit for audit in observed.audits if dataset.audit and audit.is_at(dataset.audit)), None)
 
 
 def _blocks(facts: Facts, dataset: Dataset, number: int, audit: AuditFacts | None) -> Iterator[Block]:

@@ -82,6 +82,13 @@ class Address(str):
 
 
 Value: TypeAlias = "str | int | Missing"
+
+
+def in_days(count: int | Missing) -> str | Missing:
+    """A number of days in words, or what is missing."""
+    return count if isinstance(count, Missing) else f"{count} day{'' if count == 1 else 's'}"
+
+
 Form: TypeAlias = "Mapping[str, Any] | bytes | Callable[[], Iterator[bytes]]"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -217,6 +218,12 @@ class AuditFacts:
         """Rows judged, kept, denied, in review, unknown and malformed."""
         found = self.figures.get("rows", {})
         return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def is_at(self, place: str) -> bool:
+        """Whether a place in the facts file means this directory: its path, or as much of the end as tells it."""
+        wanted = [part for part in PurePath(place).parts if part != ".."]
+        own = self.directory.resolve().parts if self.directory else (self.name,)
+        return bool(wanted) and list(own[-len(wanted) :]) == wanted
 
     def pointer(self, what: str) -> Source:
         """A pointer to a part of the report."""

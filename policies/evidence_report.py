@@ -225,7 +225,9 @@ def _signals(log: LogFacts, seen: History) -> Iterator[Block]:
         title = "Changes of signal files by period (UTC)"
         yield Figure(title, bars(days, title), "; ".join(f"{day}: {one['changes']}" for day, one in days.items()))
     caption = "Looks at signal files over time: an open circle is a look, a filled square a look that found a change"
-    alt = f"{len(seen.drawn)} of {seen.files} files, those with the most changes first; {seen.changes} changes"
+    drawn = f"{len(seen.drawn)} of {seen.files} files, those with the most changes first"
+    caption += f"; drawn are {drawn}" if len(seen.drawn) < seen.files else ""
+    alt = f"{drawn}; {seen.changes} changes"
     yield Figure(caption, timeline(seen.drawn, caption), alt)
     if seen.listed:
         heads = ("File", "Last seen as before", "Seen changed", "Status before", "Status after", "SHA-256 after")

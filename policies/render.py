@@ -253,7 +253,8 @@ def csv_text(document: Document) -> bytes:
     """
     table = document.tables.get(document.csv)
     if table is None:
-        raise RenderError(f"{document.name} has no list for .csv", mend="use .md, .html, .docx or .json")
+        first = f"name evidence that {document.csv} can be listed from, or " if document.csv else ""
+        raise RenderError(f"{document.name} has no list for .csv", mend=f"{first}use .md, .html, .docx or .json")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerows([[harmless(cell) for cell in row] for row in (table.columns, *table.rows)])

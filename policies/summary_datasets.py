@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from policies import content_sizes
@@ -63,7 +62,7 @@ def _unknown(facts: Facts, found: list[tuple[int, Dataset]]) -> Fields:
 
 def dataset_of(facts: Facts, audit: AuditFacts) -> Dataset | None:
     """The dataset that names an audit."""
-    return next((one for one in facts.datasets or () if one.audit and PurePath(one.audit).name == audit.name), None)
+    return next((one for one in facts.datasets or () if one.audit and audit.is_at(one.audit)), None)
 
 
 def audited(facts: Facts, observed: Observed, kind: DatasetKind) -> Iterator[Block]:

@@ -23,6 +23,7 @@ from policies.document import (
     Table,
     Ticks,
     Value,
+    in_days,
 )
 from policies.evidence_facts import reasons_table
 from policies.facts import DatasetKind, known
@@ -164,9 +165,8 @@ def _processing(facts: Facts) -> Iterator[Block]:
     yield Heading("3.3 Other information", 3)
     other = facts.declared.other_information or NONE
     yield Fields((("Other information", other),), (facts.pointer("declared.other_information"),))
-    days = facts.get("contact.answer_days")
     rows = [("Contact for rightsholders", facts.get("contact.email"))]
-    rows.append(("Complaints are answered within", days if isinstance(days, Missing) else f"{days} days"))
+    rows.append(("Complaints are answered within", in_days(facts.get("contact.answer_days"))))
     yield Fields(tuple(rows), (facts.pointer("contact"),))
 
 

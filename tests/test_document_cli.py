@@ -152,7 +152,9 @@ def test_errors_name_the_mend(tmp_path, capsys, facts_file):
 def test_a_form_that_needs_a_log_says_so(tmp_path, capsys, facts_file):
     assert document("crawler-page", "--facts", facts_file, "--out", tmp_path / "feed.atom") == 2
     assert "crawler-page as .atom" in capsys.readouterr().err
-    assert list(tmp_path.glob("*.atom")) == []
+    assert document("training-summary", "--facts", facts_file, "--out", tmp_path / "list.csv") == 2
+    assert "evidence that domains can be listed from" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.csv")) == []
 
 
 def test_a_log_that_is_named_twice_counts_once(tmp_path, facts_file, crawl):
@@ -169,6 +171,12 @@ def test_two_copies_of_a_log_are_refused(tmp_path, capsys, facts_file, crawl):
     named = ("--evidence", crawl, "--evidence", tmp_path / "copy")
     assert document("copyright-policy", "--facts", facts_file, *named) == 2
     assert "named twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["", "https://newspaper.test/", "*.newspaper.test"])
+def test_a_report_on_what_is_no_host_is_refused(capsys, facts_file, crawl, host):
+    assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, "--host", host) == 2
+    assert "is no host" in capsys.readouterr().err
 
 
 def test_days_in_the_wrong_order_are_refused(tmp_path, capsys, facts_file, crawl):

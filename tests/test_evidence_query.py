@@ -11,7 +11,7 @@ import evidence_samples as samples
 import pytest
 from evidence_samples import begin, decide, later, robots
 
-from optout.errors import EvidenceError
+from optout.errors import EvidenceError, MalformedUrl
 from optout.evidence import cdxj, past
 from optout.evidence.layout import Layout
 from optout.evidence.query import Filter, Rows
@@ -196,3 +196,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_sort_keys(url: str, key: str) -> None:
     assert cdxj.sort_key(url) == key
+
+
+@pytest.mark.parametrize(
+    "host", ["", "https://site-2.example/", "site-2.example/x", "*.site-2.example", "a b", "me@b.example"]
+)
+def test_what_is_no_host_is_refused_and_is_not_a_host_without_decisions(host):
+    with pytest.raises(MalformedUrl, match="is no host"):
+        Filter(host=host).sql()
+
+
+@pytest.mark.parametrize("host", ["SITE-2.example", "site-2.example.", "site-2.example:443"])
+def test_a_host_may_be_written_in_every_way_that_it_can_be(host):
+    assert Filter(host=host).sql() == Filter(host="site-2.example").sql()

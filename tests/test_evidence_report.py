@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -12,6 +13,7 @@ from evidence_samples import begin, decide, later, robots
 from lxml import etree
 
 from optout.cli import main
+from optout.errors import MalformedUrl
 from policies import facts as provider_facts
 from policies.complaints import Subject
 from policies.document import Bullets, Figure
@@ -69,8 +71,14 @@ class TestScope:
         urls = report(subjects=(Subject("post", "open-post"),), title="complaint 2")
         assert decisions(urls) == 1
 
-    def test_a_quote_in_a_host_is_text(self):
-        assert decisions(report(host="a' or 'a'='a")) == 0
+    @pytest.mark.parametrize("host", ["a' or 'a'='a", "https://blog.test/"])
+    def test_what_is_no_host_is_refused(self, host):
+        with pytest.raises(MalformedUrl, match="is no host"):
+            report(host=host)
+
+    def test_a_plot_that_leaves_files_out_says_so(self):
+        captions = " ".join(block.caption for block in report().blocks if isinstance(block, Figure))
+        assert re.search(r"drawn are \d+ of \d+ files", captions)
 
 
 class TestTruth:

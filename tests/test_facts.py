@@ -8,7 +8,9 @@ import pytest
 from document_samples import FULL_FACTS
 
 from policies import facts
-from policies.document import Missing
+from policies.copyright_policy import copyright_policy
+from policies.document import Fields, Missing
+from policies.evidence_facts import Observed
 from policies.interview import interview
 
 
@@ -124,3 +126,9 @@ def test_a_mark_of_byte_order_before_the_facts_is_none_of_them():
 def test_a_time_where_a_day_belongs_is_shown_as_it_was_written():
     with pytest.raises(facts.FactsError, match=r"2026-11-01T00:00:00\+00:00 cannot stand in"):
         facts.parse(b"[policy]\neffective = 2026-11-01T00:00:00Z\n")
+
+
+@pytest.mark.parametrize(("days", "said"), [(0, "0 days"), (1, "1 day"), (14, "14 days")])
+def test_days_are_counted_in_words(days, said):
+    document = copyright_policy(facts.parse(f"[contact]\nanswer_days = {days}\n".encode()), Observed())
+    assert said in [value for block in document.blocks if isinstance(block, Fields) for _, value in block.rows]

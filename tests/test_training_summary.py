@@ -16,6 +16,7 @@ from policies.content_sizes import most_relevant, of_audit, of_crawl
 from policies.document import Document, Fields, Heading, Missing, Table, Ticks
 from policies.evidence_facts import Observed
 from policies.render import render
+from policies.summary_datasets import dataset_of
 from policies.summary_head import months_later
 from policies.training_summary import training_summary
 
@@ -257,6 +258,17 @@ class TestTruth:
         seen = desk.audit(tmp_path / "audit-9", ("https://a.example/", True, 1))
         document = training_summary(desk.provider(), seen)
         assert any(missing.fact == "datasets[].audit" for missing in document.missing)
+
+    def test_two_audits_of_one_name_belong_to_the_datasets_that_name_their_paths(self, tmp_path):
+        one = desk.audit(tmp_path / "one" / "out", ("https://a.example/", True, 1)).audits
+        two = desk.audit(
+            tmp_path / "two" / "out", ("https://b.example/", True, 1), ("https://c.example/", False, 1)
+        ).audits
+        second = desk.PROVIDER[desk.PROVIDER.index("[[datasets]]") :].replace("Open Corpus", "Second Corpus")
+        said = (desk.PROVIDER + second.replace("audit-1", "../two/out")).replace("audit-1", "one/out")
+        found = provider_facts.parse(said.encode())
+        assert [dataset_of(found, audit).name for audit in (*one, *two)] == ["Open Corpus", "Second Corpus"]
+        assert dataset_of(desk.provider(("audit-1", "three/out")), one[0]) is None
 
     def test_counts_of_an_audit_stand_under_the_measures(self, tmp_path):
         seen = desk.audit(tmp_path / "audit-1", ("https://a.example/", True, 1), ("https://b.example/", False, 1))

@@ -232,12 +232,20 @@ async def test_rows_are_given_as_the_command_prints_them(open_client, evidence, 
         ({"host": "site-2.example", "limit": "2"}, ["--host", "site-2.example", "--limit", "2"]),
         ({"url": "https://site-2.example/p/0"}, ["--url", "https://site-2.example/p/0"]),
         ({"url": HOSTILE}, ["--url", HOSTILE]),
-        ({"host": "' or 1=1 --"}, ["--host", "' or 1=1 --"]),
+        ({"url": "' or 1=1 --"}, ["--url", "' or 1=1 --"]),
     ]:
         said = await (await client.get("/evidence/decisions", params=query)).json()
         main(["evidence", "query", str(evidence), "--json", *options])
         assert said == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert said == []
+
+
+async def test_what_is_no_host_is_refused_as_the_command_refuses_it(open_client, evidence):
+    client = await open_client(evidence)
+    refused = await client.get("/evidence/decisions", params={"host": "' or 1=1 --"})
+    assert refused.status == 400
+    assert main(["evidence", "query", str(evidence), "--host", "' or 1=1 --"]) == 2
+    assert "is no host" in (await refused.json())["error"]
 
 
 async def test_a_proof_is_the_one_that_the_command_checks(open_client, evidence, tmp_path, capsys):

@@ -101,9 +101,12 @@ def run(arguments: Namespace) -> int:
 
 
 def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> Document:
+    from optout.evidence.query import surt
     from policies.evidence_facts import Scope, observe, read_previous
     from policies.facts import read
 
+    if arguments.host is not None:
+        surt(arguments.host)
     if arguments.since and arguments.until and arguments.since > arguments.until:
         raise UnreadableInput("--since is a later day than --until", mend="name the earlier day in --since")
     observed = observe(arguments.evidence, arguments.audit, now=datetime.now(UTC))

@@ -6,6 +6,7 @@ view `rows` has the fields of `optout.evidence.rows` as columns, and `file`, `da
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from optout.errors import EvidenceError
+from optout.errors import EvidenceError, MalformedUrl
 from optout.evidence import journal, segment
 from optout.evidence.rows import FIELDS, host_of
 from optout.evidence.spilling import named, spilling
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 GROUPS = ("host", "reason", "effect", "purpose", "day", "node", "agent", "policy")
 """What decisions can be counted by."""
+
+_NO_HOST = re.compile(r"[/?#@\\\s]")
+"""What ends or goes before the host of a URL, and so shows that more than a host was written."""
 
 _COLUMNS = [f'"{name}"' for name in FIELDS if name not in {"v", "kind"}]
 _TIME = "make_timestamp(t) as decided_at, strftime(make_timestamp(t), '%Y-%m-%d') as day"
@@ -162,5 +166,16 @@ def _rows_waiting(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
 
 
 def surt(host: str) -> str:
-    """A host as rows keep it."""
-    return host if host.endswith(")/") else host_of(f"https://{host}/")
+    """A host as rows keep it.
+
+    Raises:
+        MalformedUrl: it names no host, so that nothing on record about it would mean nothing.
+    """
+    if host.endswith(")/"):
+        return host
+    key = "" if _NO_HOST.search(host) else host_of(f"https://{host}/")
+    if not key:
+        raise MalformedUrl(
+            f"{host[:200]!r} is no host", mend="write it as blog.example.org, with a port where that is unusual"
+        )
+    return key
