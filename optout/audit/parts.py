@@ -10,16 +10,18 @@ The other forms are streams that can only be read from their beginning, and are 
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from optout.audit.formats.table import ParquetFormat
-from optout.audit.job import shard_name
+from optout.audit.formats.table import ParquetFormat, opened
+from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -72,9 +74,9 @@ def _pieces(item: Input) -> list[Input]:
         size = item.path.stat().st_size
         if size < SMALLEST or not item.path.name.lower().endswith(ParquetFormat.suffixes):
             return [item]
-        with pq.ParquetFile(item.path) as file:
+        with opened(item.path) as file:
             parts = list(_parts(item.name, size, file.metadata))
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnreadableInput):
         # Whoever audits it will say what is wrong with it.
         return [item]
     if len(parts) < 2:
@@ -112,16 +114,29 @@ def _start(group: pq.RowGroupMetaData) -> int:
 
 
 def clear(directory: Path, files: Sequence[Input]) -> None:
-    """Remove shards of these files that were cut otherwise, because a file has grown or shrunk since."""
-    names, wanted = {item.file for item in files}, {item.shard for item in files}
-    wholes = {shard_name(name) for name in names}
-    for path in (directory / "shards").glob("*.json"):
-        if path.stem not in wanted and path.stem.partition("--part-")[0] in wholes:
-            (directory / "decisions" / f"{path.stem}.parquet").unlink(missing_ok=True)
-            path.unlink()
+    """Remove what earlier audits made here of anything else: other files, and files that were cut otherwise.
+
+    Whoever takes what is in `kept/` must find there what this audit keeps, and nothing besides.
+    """
+    wanted = {item.shard for item in files}
     kept = {directory / "kept" / item.name for item in files}
-    for name in names:
+    for path in (directory / "shards").glob("*.json"):
+        if path.stem not in wanted:
+            _remove(directory, path, kept)
+    for name in {item.file for item in files}:
         _clear_kept(directory / "kept" / name, kept)
+
+
+def _remove(directory: Path, manifest: Path, kept: set[Path]) -> None:
+    """Remove a shard; its manifest last, so that who is interrupted goes on with it."""
+    outputs = orjson.loads(manifest.read_bytes())["outputs"] or {}
+    for path in (directory / name for name in outputs):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+            for folder in path.relative_to(directory).parents[:-2]:
+                with suppress(OSError):
+                    (directory / folder).rmdir()
+    manifest.unlink()
 
 
 def _clear_kept(path: Path, wanted: set[Path]) -> None:
