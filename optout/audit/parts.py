@@ -9,8 +9,6 @@ The other forms are streams that can only be read from their beginning, and are 
 
 from __future__ import annotations
 
-import re
-import shutil
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,15 +17,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from optout.audit.formats.table import ParquetFormat
-from optout.audit.job import shard_name
-from optout.audit.storage import names_in, remove
+from optout.audit.formats.table import ParquetFormat, opened
+from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from optout.audit.job import Input
-    from optout.audit.storage import Location
 
 PART_ROWS = 1 << 22
 """Rows that a part has at least, but for the last one."""
@@ -75,9 +71,9 @@ def _pieces(item: Input) -> list[Input]:
         size = item.path.stat().st_size
         if size < SMALLEST or not item.path.name.lower().endswith(ParquetFormat.suffixes):
             return [item]
-        with pq.ParquetFile(item.path) as file:
+        with opened(item.path) as file:
             parts = list(_parts(item.name, size, file.metadata))
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnreadableInput):
         # Whoever audits it will say what is wrong with it.
         return [item]
     if len(parts) < 2:
@@ -112,39 +108,3 @@ def _start(group: pq.RowGroupMetaData) -> int:
     columns = [group.column(number) for number in range(group.num_columns)]
     places = [place for column in columns for place in (column.dictionary_page_offset, column.data_page_offset)]
     return min(int(place) for place in places if place is not None and place >= _HEAD)
-
-
-def clear(directory: Location, files: Sequence[Input]) -> None:
-    """Remove shards of these files that were cut otherwise, because a file has grown or shrunk since.
-
-    Raises:
-        UnreadableInput: the file system that is written to does not let us look or remove.
-    """
-    names, wanted = {item.file for item in files}, {item.shard for item in files}
-    wholes = {shard_name(name) for name in names}
-    for name in names_in(directory / "shards"):
-        shard = name.removesuffix(".json")
-        if shard not in wanted and shard.partition("--part-")[0] in wholes:
-            remove(directory / f"decisions/{shard}.parquet")
-            remove(directory / f"shards/{name}")
-    kept = {item.name for item in files}
-    for name in names_in(directory / "kept"):
-        if name not in kept and (name in names or _whole_of(name) in names):
-            remove(directory / f"kept/{name}")
-    if isinstance(directory, Path):
-        _make_room(directory / "kept", kept)
-
-
-def _whole_of(name: str) -> str | None:
-    """The file that something is a part of, by its name."""
-    return _PART_NAME.sub("", name) if _PART_NAME.search(name) else None
-
-
-_PART_NAME = re.compile(r"/part-[0-9]{5,}\.parquet\Z")
-
-
-def _make_room(kept: Path, names: Iterable[str]) -> None:
-    """Make room where a folder of kept rows becomes a file of them."""
-    for name in names:
-        if (kept / name).is_dir():
-            shutil.rmtree(kept / name)

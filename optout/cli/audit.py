@@ -188,12 +188,15 @@ class _Record:
         self._log = AuditLog(self._home, job, job.digest(), datetime.now(UTC))
 
     def __enter__(self) -> Self:
-        from optout.audit import parts
+        from optout.audit.clearing import clear
         from optout.audit.disk import writing
 
         files = list(self._files.values())
         with writing(self._directory):
-            parts.clear(self._directory, files)
+            gone = clear(self._directory, files)
+        if gone:
+            shards = "1 shard" if gone == 1 else f"{gone} shards"
+            print(f"optout audit: removed {shards} of what is not in DATA any more from OUT", file=sys.stderr)
         self._log.drop_others(files)
         return self
 
