@@ -538,6 +538,9 @@ def test_content_is_read_as_it_is_or_its_record_not_kept(store, tmp_path, pack, 
     assert audit(path, store, tmp_path / "out") == (2 if faults_told else 0)
     assert [row["kept"] for row in rows(tmp_path / "out")] == [True, False, False, True]
     assert len(faults(tmp_path / "out")) == faults_told
+    counted = json.loads((tmp_path / "out/report.json").read_text())["rows"]
+    assert counted["unreadable"] == faults_told
+    assert counted["judged"] == sum(counted[name] for name in ("kept", "review", "denied", "unreadable"))
     assert (tmp_path / "out/kept" / path.name).read_bytes() == parts[0] + parts[3]
 
 

@@ -94,3 +94,22 @@ def test_a_day_is_judged_like_a_date_of_every_row(store, tmp_path):
     assert [row["effect"] for row in now] == ["deny", "permit", "deny", "permit"]
     retroactive, _ = audit(store, tmp_path / "retro", rows, "--as-of", "2025-06-01", "--retroactive")
     assert [row["effect"] for row in retroactive] == ["deny", "deny", "deny", "permit"]
+
+
+@pytest.mark.parametrize("date", ["2023-01-01", None, "2025-05-02"])
+def test_a_later_state_denies_where_none_was_near_too(store, tmp_path, date):
+    """`--retroactive` denies where any later state reserves; without a date every state may be later."""
+    permissive = policy_with(tmp_path, 30)
+    permissive.write_text(permissive.read_text().replace('unknown = "deny"', 'unknown = "permit"'))
+    rows = [(f"https://{name}.example/x", date) for name in ("turned", "open", "never")]
+    options = ("--as-of", "crawl", "--policy", permissive, "--what-if", "retroactive")
+    found, report = audit(store, tmp_path / "out", rows, *options)
+    assert [row["kept"] for row in found] == [True, True, True]
+    assert [row["if_retroactive"] for row in found] == ["deny", "permit", "permit"]
+    assert (report["what_if"][0]["lost"], report["what_if"][0]["kept"]) == (1, 2)
+    found, _ = audit(store, tmp_path / "since", rows, *options[:4], "--retroactive")
+    assert [row["kept"] for row in found] == [False, True, True]
+    assert found[0]["reason"] == "since.robots.group.disallow"
+    if date != "2025-05-02":
+        found, _ = audit(store, tmp_path / "day", rows, "--as-of", "2027-08-01", *options[2:4], "--retroactive")
+        assert [row["kept"] for row in found] == [True, True, True]

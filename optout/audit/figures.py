@@ -47,6 +47,9 @@ _ADDED = ", ".join(
     f'sum("{name}")::BIGINT AS "{name}"'
     for name in ("rows", "kept", "review", "unknown", "bytes", "kept_bytes", "tokens", "kept_tokens")
 )
+_UNREADABLE = "(effect = 'permit' AND NOT kept)"
+"""Rows that nothing forbids and that are not kept, because what is in them could not be read."""
+
 MEMORY = "768MB"
 """What asking may take; what needs more goes to the disk."""
 
@@ -174,9 +177,13 @@ def _rows(ask: Asker) -> Figures:
         f"SELECT {_SUMS}, count(*) FILTER (status = 'malformed') AS malformed,"
         " count(*) FILTER (status = 'unknown') AS of_unknown_origins,"
         " count(*) FILTER (effect = 'deny') AS denied,"
-        " count(*) FILTER (effect = 'deny' AND status = 'known') AS refused"
+        " count(*) FILTER (effect = 'deny' AND status = 'known') AS refused,"
+        f" count(*) FILTER ({_UNREADABLE}) AS unreadable"
     )
-    names = ("kept", "review", "bytes", "kept_bytes", "tokens", "kept_tokens", "malformed", "denied", "refused")
+    names = (
+        "kept", "review", "bytes", "kept_bytes", "tokens", "kept_tokens", "malformed", "denied", "refused",
+        "unreadable",
+    )  # fmt: skip
     return {"judged": found["rows"], **{name: found[name] for name in names}, "unknown": found["of_unknown_origins"]}
 
 
@@ -255,12 +262,12 @@ def _median_gap(ask: Asker) -> int | None:
 def _what_if(ask: Asker, reading: Reading) -> Figures:
     column = '"if_{}"'.format(reading.name.replace('"', '""'))
     found = ask.one(
-        f"SELECT count(*) FILTER ({column} = 'permit') AS kept,"
+        f"SELECT count(*) FILTER ({column} = 'permit' AND NOT {_UNREADABLE}) AS kept,"
         f" count(*) FILTER (kept AND {column} <> 'permit') AS lost,"
-        f" count(*) FILTER (NOT kept AND {column} = 'permit') AS gained,"
+        f" count(*) FILTER (NOT kept AND {column} = 'permit' AND NOT {_UNREADABLE}) AS gained,"
         f" count(*) FILTER ({column} = 'review') AS review,"
-        f" coalesce(sum(bytes) FILTER ({column} = 'permit'), 0)::BIGINT AS kept_bytes,"
-        f" coalesce(sum(tokens) FILTER ({column} = 'permit'), 0)::BIGINT AS kept_tokens"
+        f" coalesce(sum(bytes) FILTER ({column} = 'permit' AND NOT {_UNREADABLE}), 0)::BIGINT AS kept_bytes,"
+        f" coalesce(sum(tokens) FILTER ({column} = 'permit' AND NOT {_UNREADABLE}), 0)::BIGINT AS kept_tokens"
     )
     return {"name": reading.name, **{name: found[name] for name in ("kept", "lost", "gained", "review")},
             "kept_bytes": found["kept_bytes"], "kept_tokens": found["kept_tokens"]}  # fmt: skip

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RETROACTIVE = "retroactive"
 """The name, among policies, of the first reading with later states denying too."""
 
-EDITION = 3
+EDITION = 4
 """Of what shards hold; shards of another edition are made again."""
 
 

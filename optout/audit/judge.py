@@ -168,10 +168,11 @@ class Judge:
         pages = self._listed.add(located, pages or {})
         near = [reading.policy.nearest_capture_days for reading in self.readings]
         met = self._meet(located, dates, near)
-        choices = {days: self._choose(located.codes, dates, days * _DAY) for days in set(near)}
+        asked = self._asked(located.codes, dates)
+        choices = {days: self._choose(located.codes, asked, days * _DAY) for days in set(near)}
         chosen = choices[near[0]]
         numbers = tuple(
-            self._reading(reading, view, choices[days], located, pages, met.get(view))
+            self._reading(reading, view, choices[days], located, pages, met.get(view), asked)
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
         when = self._states.when(chosen)
@@ -194,8 +195,8 @@ class Judge:
                 known = len(states.all)
                 states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
                 rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
-                own = None if dates is None else dates[rows]
-                choices = [self._choose(located.codes[rows], own, days * _DAY) for days in near]
+                asked = self._asked(located.codes[rows], None if dates is None else dates[rows])
+                choices = [self._choose(located.codes[rows], asked, days * _DAY) for days in near]
                 self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
         return met
 
@@ -249,15 +250,17 @@ class Judge:
             return () if state is None else state.exchanges
         return self._store.states(origin)[number].exchanges
 
-    def _choose(self, codes: np.ndarray, dates: np.ndarray | None, most: int) -> np.ndarray:
-        """For each row the number of the state that counts, at most so many seconds from its date, or `NO_STATE`."""
+    def _asked(self, codes: np.ndarray, dates: np.ndarray | None) -> np.ndarray | None:
+        """For each row the time whose state counts, in seconds; None where the newest does."""
         if self._as_of.when is When.NOW:
-            return self._states.last(codes)
+            return None
         if self._as_of.moment is not None:
-            asked = np.full(len(codes), int(self._as_of.moment.timestamp()), np.int64)
-        else:
-            asked = np.full(len(codes), NO_DATE, np.int64) if dates is None else dates
-        return self._states.nearest(codes, asked, most)
+            return np.full(len(codes), int(self._as_of.moment.timestamp()), np.int64)
+        return np.full(len(codes), NO_DATE, np.int64) if dates is None else dates
+
+    def _choose(self, codes: np.ndarray, asked: np.ndarray | None, most: int) -> np.ndarray:
+        """For each row the number of the state that counts, at most so many seconds from its time, or `NO_STATE`."""
+        return self._states.last(codes) if asked is None else self._states.nearest(codes, asked, most)
 
     def _gaps(self, when: np.ndarray, dates: np.ndarray | None) -> np.ndarray | None:
         if self._as_of.when is not When.CRAWL or dates is None:
@@ -272,6 +275,7 @@ class Judge:
         located: Located,
         pages: Mapping[int, Sequence[Exchange]],
         met: np.ndarray | None,
+        asked: np.ndarray | None,
     ) -> np.ndarray:
         """What every row comes to in one way of judging, of which some may be known already."""
         numbers = self._unknown(reading.policy, located)
@@ -283,7 +287,7 @@ class Judge:
         for row, page in pages.items():
             numbers[row] = self._page(view, int(chosen[row]), located.url(row), page, int(numbers[row]))
         if reading.retroactive:
-            self._since(view, chosen, located, numbers)
+            self._since(view, chosen, asked, located, numbers)
         return numbers
 
     def _unknown(self, policy: Policy, located: Located) -> np.ndarray:
@@ -336,13 +340,22 @@ class Judge:
         state = self._states.all[number]
         return view.site(state.key, state.load)
 
-    def _since(self, view: View, chosen: np.ndarray, located: Located, numbers: np.ndarray) -> None:
-        """Let later states deny: the strictest of all states from the chosen one on counts."""
-        rows = np.flatnonzero(chosen != NO_STATE)
+    def _since(
+        self, view: View, chosen: np.ndarray, asked: np.ndarray | None, located: Located, numbers: np.ndarray
+    ) -> None:
+        """Let later states deny: the strictest of all states from the chosen one on counts.
+
+        Where none was near enough to be chosen, those that came after the time that was asked for are later all the
+        same.
+        """
+        first = np.where(chosen != NO_STATE, chosen + 1, NO_STATE)
+        if asked is not None:
+            first = np.where(chosen != NO_STATE, first, self._states.after(located.codes, asked))
+        rows = np.flatnonzero(first != NO_STATE)
         ends = self._states.last(located.codes)
-        step = 1
-        while (rows := rows[chosen[rows] + step <= ends[rows]]).size:
-            later = self._under(view, chosen[rows] + step, located, rows)
+        step = 0
+        while (rows := rows[first[rows] + step <= ends[rows]]).size:
+            later = self._under(view, first[rows] + step, located, rows)
             pairs = zip(numbers[rows].tolist(), later.tolist(), strict=True)
             numbers[rows] = [self.outcomes.stricter(own, other, SINCE) for own, other in pairs]
             step += 1

@@ -77,11 +77,12 @@ def _about(figures: Figures) -> str:
 
 def _whole(rows: Figures) -> str:
     """What became of all rows: one bar, and what its colours are."""
-    unknown = rows["judged"] - rows["kept"] - rows["review"] - rows["refused"]
+    refused = rows["refused"] + rows["unreadable"]
+    unknown = rows["judged"] - rows["kept"] - rows["review"] - refused
     parts = [
         ("may be used", rows["kept"], "kept"),
         ("a person has to decide", rows["review"], "review"),
-        ("reserved, or refused for what could not be read", rows["refused"], "denied"),
+        ("reserved, or refused for what could not be read", refused, "denied"),
         ("of origins or URLs that nothing is known about", max(0, unknown), "unknown"),
     ]
     legend = "".join(

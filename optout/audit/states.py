@@ -68,6 +68,19 @@ class States:
         """When the chosen states were seen."""
         return self._times[chosen]  # type: ignore[no-any-return]
 
+    def after(self, codes: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """The first state after a time, or `NO_STATE`; after a time that nobody knows, that is the first of all.
+
+        Args:
+            codes: the rows' origins.
+            asked: the times, in seconds; `NO_DATE` where nobody knows.
+        """
+        usable = (codes != NOWHERE) & self.seen[codes]
+        owners = np.where(usable, codes, 0).astype(np.int64)
+        moments = np.clip(asked, -(1 << 35), (1 << 35) - 1)
+        found = np.searchsorted(self._order, (owners << 36) + moments, side="right")
+        return np.where(usable & (found < self._ends[owners]), found, NO_STATE).astype(np.int32)
+
     def nearest(self, codes: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
         """The last state at or before a time, if it is near enough, or else the first after it, if that is.
 
