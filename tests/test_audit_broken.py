@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from audit_store import make, state
+from pyarrow.parquet.encryption import CryptoFactory, EncryptionConfiguration, KmsClient, KmsConnectionConfig
 
 from optout.audit import Auditor, decide
 from optout.audit.job import Input, Job
@@ -124,6 +126,37 @@ def test_a_column_that_holds_no_texts_is_told_with_its_type(store, tmp_path, col
     assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 2
     assert "'url'" in unreadable(tmp_path / "out")
     assert said in unreadable(tmp_path / "out")
+
+
+class Keys(KmsClient):
+    """Wraps keys by writing them down."""
+
+    def __init__(self, config) -> None:
+        super().__init__()
+
+    def wrap_key(self, key, name):
+        return base64.b64encode(key)
+
+    def unwrap_key(self, key, name):
+        return base64.b64decode(key)
+
+
+@pytest.mark.parametrize("is_footer_open", [True, False])
+@pytest.mark.parametrize("column", ["url", "text"])
+def test_encrypted_columns_are_told_and_end_nothing_else(store, tmp_path, column, is_footer_open):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    table = pa.table({"url": [GOOD], "text": ["words"]})
+    pq.write_table(table, folder / "whole.parquet")
+    asked = EncryptionConfiguration(footer_key="a", column_keys={"b": [column]}, plaintext_footer=is_footer_open)
+    secrets = CryptoFactory(Keys).file_encryption_properties(KmsConnectionConfig(), asked)
+    with pq.ParquetWriter(folder / "closed.parquet", table.schema, encryption_properties=secrets) as writer:
+        writer.write_table(table)
+    command = [Path(sys.executable).with_name("optout"), "audit", folder, "--store", store, "--out", tmp_path / "out"]
+    done = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "crypt" in done.stderr
+    assert [row["kept"] for row in rows(tmp_path / "out")] == [True]
 
 
 def test_two_columns_of_one_name_are_told(store, tmp_path):

@@ -1,7 +1,10 @@
 import gzip
 import io
 import json
+import os
 import pickle
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -249,6 +252,38 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(store, tmp_path):
     assert audit(store, tmp_path / "whole", folder) == 0
     left = {name: data for name, data in snapshot(tmp_path / "killed").items() if not name.endswith(".part")}
     assert left == snapshot(tmp_path / "whole")
+
+
+def test_an_interruption_is_told_in_one_line_even_as_processes_begin(store, tmp_path):
+    for number in range(8):
+        (tmp_path / f"{number}.jsonl").write_text('{"url": "https://open.example/"}\n' * 1_000)
+    command = [Path(sys.executable).with_name("optout"), "audit", tmp_path / "*.jsonl", "--store", store]
+    command += ["--out", tmp_path / "out", "--workers", "2", "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children.read_text().split()) < 3:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr.read() == "optout audit: interrupted; run it again to go on\n"
+    assert process.returncode == 130
+
+
+def test_an_output_holds_what_the_last_audit_made_and_nothing_else(store, tmp_path):
+    for name in ("a/1.jsonl", "a/2.jsonl", "b.jsonl"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text('{"url": "https://open.example/page"}\n')
+    out = tmp_path / "out"
+    assert audit(store, out, tmp_path / "in") == 0
+    (out / "kept/mine.txt").write_text("not of an audit")
+    shutil.rmtree(tmp_path / "in/a")
+    (tmp_path / "in/c.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    assert audit(store, out, tmp_path / "in", "--policy", "literal") == 0
+    assert {path.relative_to(out / "kept").as_posix() for path in (out / "kept").rglob("*")} == {
+        "b.jsonl", "c.jsonl", "mine.txt",
+    }  # fmt: skip
+    assert len(rows(out)) == json.loads((out / "report.json").read_text())["rows"]["judged"] == 2
+    (out / "kept/mine.txt").unlink()
+    assert main(["evidence", "verify", str(out), "--store", str(store)]) == 0
 
 
 def test_a_changed_input_or_store_is_judged_again(store, tmp_path):

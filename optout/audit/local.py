@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -57,8 +59,9 @@ def _pool(
     job: Job, digest: str, items: Sequence[Input], directory: Location, workers: int
 ) -> Iterator[tuple[Input, Manifest]]:
     context = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_end_with_parent) as pool:
-        futures = {pool.submit(make, job, digest, item, directory): item for item in items}
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin) as pool:
+        with _born_uninterrupted():
+            futures = {pool.submit(make, job, digest, item, directory): item for item in items}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -67,8 +70,20 @@ def _pool(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+@contextmanager
+def _born_uninterrupted() -> Iterator[None]:
+    """Begin processes that hear of an interruption only when they can end without a word; here it waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
     """Do not outlive the process that hands out the work: nobody else would ever end this one, or use what it has."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

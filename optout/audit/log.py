@@ -111,11 +111,11 @@ class AuditLog:
         self._publisher.publish(int(now.timestamp()), due_only=True)
 
     def drop_others(self, files: Sequence[Input]) -> None:
-        """Log that shards of these files are gone that are not theirs any more, because they are cut otherwise."""
-        names, shards = {item.file for item in files}, {item.shard for item in files}
+        """Log that the shards are gone that are not of these files; see `optout.audit.parts.clear`."""
+        shards = {item.shard for item in files}
         known = [entry for (kind, _), entry in self._publisher.index.newest.items() if kind == SHARD]
         for entry in known:
-            if entry["file"] in names and entry["shard"] not in shards and entry["decisions"]:
+            if entry["shard"] not in shards and entry["decisions"]:
                 self._shard(entry | _NOTHING)
 
     def report(self, rows: int, kept: int, digest: str, now: datetime) -> None:

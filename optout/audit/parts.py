@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from optout.audit.formats.table import ParquetFormat
-from optout.audit.job import shard_name
+from optout.audit.formats.table import ParquetFormat, opened
 from optout.audit.storage import names_in, remove
+from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -75,9 +77,9 @@ def _pieces(item: Input) -> list[Input]:
         size = item.path.stat().st_size
         if size < SMALLEST or not item.path.name.lower().endswith(ParquetFormat.suffixes):
             return [item]
-        with pq.ParquetFile(item.path) as file:
+        with opened(item.path) as file:
             parts = list(_parts(item.name, size, file.metadata))
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnreadableInput):
         # Whoever audits it will say what is wrong with it.
         return [item]
     if len(parts) < 2:
@@ -115,24 +117,45 @@ def _start(group: pq.RowGroupMetaData) -> int:
 
 
 def clear(directory: Location, files: Sequence[Input]) -> None:
-    """Remove shards of these files that were cut otherwise, because a file has grown or shrunk since.
+    """Remove what earlier audits made here of anything else: other files, and files that were cut otherwise.
+
+    Whoever takes what is in `kept/` must find there what this audit keeps, and nothing besides.
 
     Raises:
         UnreadableInput: the file system that is written to does not let us look or remove.
     """
     names, wanted = {item.file for item in files}, {item.shard for item in files}
-    wholes = {shard_name(name) for name in names}
-    for name in names_in(directory / "shards"):
-        shard = name.removesuffix(".json")
-        if shard not in wanted and shard.partition("--part-")[0] in wholes:
-            remove(directory / f"decisions/{shard}.parquet")
-            remove(directory / f"shards/{name}")
     kept = {item.name for item in files}
+    for name in names_in(directory / "shards"):
+        if name.removesuffix(".json") not in wanted:
+            _remove(directory, directory / f"shards/{name}", {f"kept/{one}" for one in kept})
     for name in names_in(directory / "kept"):
         if name not in kept and (name in names or _whole_of(name) in names):
             remove(directory / f"kept/{name}")
     if isinstance(directory, Path):
         _make_room(directory / "kept", kept)
+
+
+def _remove(directory: Location, manifest: Location, kept: set[str]) -> None:
+    """Remove a shard; its manifest last, so that who is interrupted goes on with it."""
+    try:
+        outputs = orjson.loads(manifest.read_bytes())["outputs"] or {}
+    except (ValueError, KeyError, TypeError) as error:
+        mend = "name another --out: what an earlier audit left here cannot be told"
+        raise UnreadableInput(f"{manifest}: is damaged", mend=mend) from error
+    for name in outputs:
+        if name not in kept:
+            remove(directory / name)
+            if isinstance(directory, Path):
+                _remove_empty(directory, name)
+    remove(manifest)
+
+
+def _remove_empty(directory: Path, name: str) -> None:
+    """Remove the folders of a file under `kept/` that hold nothing any more."""
+    for folder in Path(name).parents[:-2]:
+        with suppress(OSError):
+            (directory / folder).rmdir()
 
 
 def _whole_of(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -130,13 +131,26 @@ def opened(path: Path) -> pq.ParquetFile:
     """Open a file.
 
     Raises:
-        UnreadableInput: it is cut off, or no Parquet.
+        UnreadableInput: it is cut off, encrypted, or no Parquet.
     """
     try:
-        return pq.ParquetFile(path)
+        file = pq.ParquetFile(path)
+        is_signed = _footer_length(path) > file.metadata.serialized_size
     except (pa.ArrowException, OSError) as error:
         what = str(error).splitlines()[0]
         raise UnreadableInput(f"{path}: {what}", mend="the file is no whole Parquet file; write it again") from error
+    if is_signed:
+        # Arrow ends the whole process when it is asked about a column that is encrypted.
+        file.close()
+        raise UnreadableInput(f"{path}: columns of it may be encrypted", mend="write it again without encryption")
+    return file
+
+
+def _footer_length(path: Path) -> int:
+    """The bytes of the footer, and of the signature behind it that a file with encrypted columns has."""
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
 
 
 def check(schema: pa.Schema, columns: Columns, path: object) -> None:
