@@ -315,6 +315,34 @@ def test_wrong_usage_is_told_in_one_line(store, tmp_path, monkeypatch, capsys, a
     assert said in capsys.readouterr().err
 
 
+def test_a_file_is_judged_once_however_often_it_is_named(store, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jsonl").write_text('{"url": "https://open.example/"}\n')
+    monkeypatch.chdir(tmp_path)
+    assert audit(store, "out", "in", "in/a.jsonl", "./in/*.jsonl", tmp_path / "in/a.jsonl", "in/") == 0
+    assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 1
+
+
+def test_policies_of_one_name_are_not_taken_for_each_other(store, tmp_path, capsys):
+    own = tmp_path / "own.toml"
+    own.write_text((Path(__file__).parents[1] / "policies/eu-gpai.toml").read_text().replace("366", "30"))
+    (tmp_path / "a.jsonl").write_text('{"url": "https://open.example/"}\n')
+    assert audit(store, tmp_path / "out", tmp_path / "a.jsonl", "--what-if", f"{own},eu-gpai") == 2
+    assert "two policies to compare with are called 'eu-gpai'" in capsys.readouterr().err
+    assert audit(store, tmp_path / "out", tmp_path / "a.jsonl", "--what-if", "literal, literal,eu-gpai") == 0
+    compared = json.loads((tmp_path / "out/report.json").read_text())["what_if"]
+    assert [one["name"] for one in compared] == ["literal", "eu-gpai"]
+
+
+def test_a_list_of_removals_that_cannot_be_written_is_told_in_one_line(store, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"url": "https://open.example/"}\n')
+    assert audit(store, tmp_path / "out", tmp_path / "a.jsonl") == 0
+    capsys.readouterr()
+    command = ["audit", "--diff", str(tmp_path / "out"), str(tmp_path / "out"), "--out", str(tmp_path / "a.jsonl")]
+    assert main(command) == 2
+    assert capsys.readouterr().err.startswith("optout audit: cannot write to ")
+
+
 def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f'{{"url": "https://{name}.example/x"}}\n' for name in ("turned", "opened", "open")))

@@ -16,7 +16,7 @@ from optout.acquisition.store_file import FILE_NAME
 from optout.audit.formats import Columns, format_of
 from optout.audit.judge import AsOf, Judge, Reading
 from optout.audit.storage import Location, listed, location
-from optout.errors import UnreadableInput
+from optout.errors import PolicyError, UnreadableInput
 from optout.identity import Identity
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ class Job:
             else:
                 policy = policy_files.load(name, as_of=self.today)
                 found.append(Reading(policy.name, policy, self.retroactive))
+        names = [one.name for one in found[1:]]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise PolicyError(f"two policies to compare with are called {twice[0]!r}", mend="rename one of them")
         return tuple(found)
 
     def judge(self) -> Judge:
@@ -164,14 +167,15 @@ def inputs(arguments: Iterable[str]) -> list[Input]:
     Raises:
         UnreadableInput: one names nothing, or something of no known form.
     """
-    found: dict[Location, str] = {}
+    once: dict[str, tuple[Location, str]] = {}
     for argument in arguments:
-        named = _named(argument)
+        named = _named(argument) if argument else ()
         if not named:
-            raise UnreadableInput(f"{argument}: no such file", mend="name Parquet, JSON Lines, WARC or tar files")
+            mend = "name Parquet, JSON Lines, WARC or tar files"
+            raise UnreadableInput(f"{argument or 'an empty name'}: no such file", mend=mend)
         for path, name in named:
-            found.setdefault(path, name)
-    return _distinct(found)
+            once.setdefault(str(path.absolute()) if isinstance(path, Path) else path.url, (path, name))
+    return _distinct(dict(once.values()))
 
 
 def _named(argument: str) -> list[tuple[Location, str]]:

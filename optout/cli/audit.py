@@ -106,10 +106,12 @@ def run(arguments: Namespace) -> int:
 def _diff(first: str, second: str, out: str, *, as_json: bool) -> int:
     """Write `removals.parquet`: rows to remove, rows to add, and rows whose reason is another."""
     from optout.audit.diff import compare
+    from optout.audit.disk import writing
     from optout.audit.storage import location, near_decisions, on_this_machine
 
     folder = on_this_machine(out, "--out")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target = folder / "removals.parquet"
     with near_decisions(location(first)) as before, near_decisions(location(second)) as after:
         counted = compare(before, after, target)
@@ -265,7 +267,7 @@ def _job(arguments: Namespace) -> Job:
         today=datetime.now(UTC).date(),
         as_of=_as_of(arguments.as_of),
         retroactive=arguments.retroactive,
-        what_if=tuple(filter(None, arguments.what_if.split(","))),
+        what_if=tuple(dict.fromkeys(filter(None, map(str.strip, arguments.what_if.split(","))))),
         lists=arguments.lists,
         columns=Columns(**given, named=frozenset(given.values())),
     )
