@@ -66,6 +66,8 @@ class KeepPages:
             self._groups.add(exchange)
             await self._groups.durable()
             self._guard.note_kept(exchange.final_url, identifier_of(exchange), exchange.digest)
+            # Only a URL of which all is on the disk is done with; it would not be visited again.
+            await self._guard.durable()
             self._count(item.response)
         return item
 

@@ -222,6 +222,27 @@ def test_an_interrupted_crawl_ends_in_order_and_says_how_to_go_on(site: Origin, 
     assert faults(out) == []
 
 
+def test_a_crawl_that_fills_the_disk_says_so_in_one_line_and_goes_on_without_loss(site: Origin, tmp_path: Path) -> None:
+    paths = [f"/p/{number}" for number in range(20)]
+    site.page("/", "".join(f'<a href="{path}">x</a>' for path in (*paths, "/private/x")))
+    for path in paths:
+        site.page(path, f"<p>{os.urandom(100_000).hex()}</p>")
+    out = tmp_path / "out"
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); {CRAWL[1]}"
+    failed = _run("-c", limited, *CRAWL[2:], site.url + "/", "--out", str(out), "--quiet", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines() == [
+        f"optout crawl: the crawl was stopped ({out}/crawl.log says why): free or repair the disk"
+    ]
+    assert len(_kept(out)) < len(paths)
+    done = _run(*CRAWL, site.url + "/", "--out", str(out), "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    urls = {site.url + path for path in ("/", *paths)}
+    assert set(_kept(out)) == urls
+    assert {row["url"] for row in logged(out / "evidence", "pages") if row["kind"] == "kept"} == urls
+    assert faults(out) == []
+
+
 def test_a_kept_page_carries_the_redirects_that_led_to_it() -> None:
     from scrapy import Request  # noqa: PLC0415
     from scrapy.http import Response  # noqa: PLC0415

@@ -12,8 +12,9 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
 
 from crawler.frontier import Frontier, finish
+from crawler.guard import guard_of
 from crawler.pipelines import Page
-from optout.errors import MalformedUrl, UnreadableInput
+from optout.errors import EvidenceError, MalformedUrl, UnreadableInput
 from optout.urls import origin_of, registrable_domain, resolve
 
 if TYPE_CHECKING:
@@ -74,9 +75,16 @@ class PagesSpider(Spider):
         if self._is_enough():
             raise CloseSpider(ENOUGH)
 
-    def on_error(self, failure: Failure) -> None:
-        """Note that a URL is done with: denied, not found, or out of reach."""
+    async def on_error(self, failure: Failure) -> None:
+        """Note that a URL is done with: denied, not found, or out of reach.
+
+        Whatever the disk has not taken is waiting again when the crawl goes on, as a page that was to be kept is.
+        """
         request: Request = failure.request  # type: ignore[attr-defined]
+        try:
+            await guard_of(self.crawler).durable()
+        except EvidenceError:
+            return
         finish(self.crawler, request, kept=False)
 
     def _is_enough(self) -> bool:

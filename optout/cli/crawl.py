@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.text import Text
 from optout.cli import options
 from optout.cli.exit_codes import DONE, INTERRUPTED, UNDECIDED
 from optout.cli.verdicts import printable
-from optout.errors import EvidenceError, OptoutError
+from optout.errors import EvidenceError, OptoutError, UnreadableInput
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -79,7 +80,13 @@ def run(arguments: Namespace) -> int:
     """Crawl, and report."""
     options.policy(arguments)
     options.identity(arguments)
-    reason = crawl(arguments)
+    # A full disk takes no log lines either, and `logging` would print a traceback for each.
+    logging.raiseExceptions = False
+    try:
+        reason = crawl(arguments)
+    except OSError as fault:
+        message = f"{arguments.out}: {fault.strerror or fault}"
+        raise UnreadableInput(message, mend="free or repair the disk, or name another folder") from fault
     return _finish(arguments, reason)
 
 
