@@ -24,6 +24,7 @@ from optout.evidence.report import Report
 from optout.evidence.rows import decision_row
 from optout.evidence.segment import table_of
 from optout.evidence.verify import verify
+from optout.model import Exchange
 
 
 def assert_valid(report: Report) -> None:
@@ -172,7 +173,8 @@ def test_a_disk_that_refuses_stops_the_log(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(EvidenceError, match="No space left"):
         decide(log, 2, 3)
     monkeypatch.undo()
-    log.add({"v": 1})
+    with pytest.raises(EvidenceError, match="stopped after an error"):
+        log.add({"v": 1})
     with pytest.raises(EvidenceError, match="stopped after an error"):
         log.commit()
     with pytest.raises(EvidenceError):
@@ -387,6 +389,24 @@ def test_a_full_disk_stops_the_log_and_loses_nothing(small_disk: Path) -> None:
     report = verify(small_disk, now=later(300))
     assert not report.faults, report.text
     assert step(report, 8).checked == acknowledged + 3
+
+
+def test_no_row_is_written_whose_exchanges_the_disk_has_refused(small_disk: Path) -> None:
+    log = begin(small_disk)
+    decide(log, 1, 3)
+    acknowledged = log.journal.tip.next_seq
+    noise = {f"/{number}": secrets.token_bytes(100_000) for number in range(30)}
+    for path, body in noise.items():
+        log.write(Exchange(f"https://site-2.example{path}", "resource", 200, body=body, fetched_at=samples.NOW))
+        log.add(journal_row(2))
+    with pytest.raises(EvidenceError, match="No space left on device"):
+        log.commit()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    log.release()
+    log = begin(small_disk, at=100)
+    assert log.journal.tip.next_seq == acknowledged
+    log.close(later(200))
+    assert_valid(verify(small_disk, now=later(300)))
 
 
 def test_a_disk_that_fills_up_while_sealing_loses_nothing(small_disk: Path) -> None:

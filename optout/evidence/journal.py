@@ -229,6 +229,11 @@ class Journal:
         """The files that get no more rows."""
         return self.files()[:-1] if self._file else self.files()
 
+    def give_up(self, why: str) -> None:
+        """Drop the rows that wait for a commit, and take no more: what they rest on could not be written."""
+        with self._adding:
+            self._failure, self._buffer, self._next = why, [], self._tip.next_seq
+
     def close(self) -> None:
         """Commit, and let another process open the journal."""
         try:

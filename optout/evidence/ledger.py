@@ -14,7 +14,7 @@ import re
 import secrets
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from optout.evidence.segment import ROWS
 from optout.evidence.warc import SignalArchive, describe, sealed_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -148,7 +148,7 @@ class EvidenceLog:
             EvidenceError: the disk refuses, or sealing has failed; nothing may go on unlogged.
         """
         self.check()
-        with self._archiving:
+        with self._before_rows():
             self.archive.commit()
         return self.journal.commit()
 
@@ -246,7 +246,7 @@ class EvidenceLog:
             try:
                 if self._ticking is not None:
                     self._ticking.result()
-                with self._archiving:
+                with self._before_rows():
                     self.archive.seal()
                 self.checkpoint(now)
             finally:
@@ -258,7 +258,18 @@ class EvidenceLog:
         with ExitStack() as everything:
             everything.callback(self._publisher.close)
             everything.callback(self.journal.close)
+            everything.enter_context(self._before_rows())
             everything.callback(self.archive.close)
+
+    @contextmanager
+    def _before_rows(self) -> Iterator[None]:
+        """Do something to the archive that rows may rest on; if it fails, those that wait are never written."""
+        try:
+            with self._archiving:
+                yield
+        except BaseException as fault:
+            self.journal.give_up(str(fault))
+            raise
 
     def _put_archives(self, now: datetime) -> None:
         for path in sealed_files(self.archive.directory):

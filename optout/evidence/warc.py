@@ -182,7 +182,12 @@ class SignalArchive:
             self.seal()
 
     def seal(self) -> Sealed | None:
-        """End the open file and write its index; None where nothing was written since the last time."""
+        """End the open file and write its index; None where nothing was written since the last time.
+
+        Raises:
+            EvidenceError: as `commit`; a file of which not all came to the disk is sealed by whoever opens it next.
+        """
+        self._refuse_after_failure()
         if self._buffer:
             self.commit()
         if self._file is None or self._path is None:
