@@ -332,6 +332,9 @@ class Journal:
             )
 
 
+OWN_NAME = "give each process, and each of several crawls in one, its own node name (OPTOUT_NODE)"
+
+
 def file_name(node: str, first_seq: int) -> str:
     """The name of the journal file of a node that begins with a sequence number."""
     return f"{node}-{first_seq:015d}.jsonl.zst"
@@ -512,7 +515,7 @@ def _lock(path: Path, node: str) -> BinaryIO:
         raise JournalError(
             f"the journal of node {node} is in use",
             place=f"by process {holder}",
-            mend="give each process its own node name",
+            mend=OWN_NAME,
         ) from fault
     file.truncate(0)
     file.write(b"%d\n" % os.getpid())

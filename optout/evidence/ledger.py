@@ -23,7 +23,7 @@ import pyarrow as pa
 from optout.errors import EvidenceError
 from optout.evidence import entries, layout, sealing
 from optout.evidence.files import disk_errors, take_lock, write_durably
-from optout.evidence.journal import ROWS_PER_FILE, Journal, Tip, journal_files
+from optout.evidence.journal import OWN_NAME, ROWS_PER_FILE, Journal, Tip, journal_files
 from optout.evidence.keystore import KeyStore
 from optout.evidence.layout import Description, Layout
 from optout.evidence.log import LogReader
@@ -46,9 +46,6 @@ SEAL_SECONDS = 60
 
 ARCHIVE = "../signals"
 """Where a crawl keeps its signals, relative to its evidence."""
-
-
-OWN_NAME = "give each process its own node name"
 
 
 class EvidenceLog:
