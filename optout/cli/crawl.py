@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import math
 import sys
 import time
 from pathlib import Path
@@ -80,6 +81,7 @@ def run(arguments: Namespace) -> int:
     """Crawl, and report."""
     options.policy(arguments)
     options.identity(arguments)
+    _hold_to_bounds(arguments)
     # A full disk takes no log lines either, and `logging` would print a traceback for each.
     logging.raiseExceptions = False
     try:
@@ -88,6 +90,18 @@ def run(arguments: Namespace) -> int:
         message = f"{arguments.out}: {fault.strerror or fault}"
         raise UnreadableInput(message, mend="free or repair the disk, or name another folder") from fault
     return _finish(arguments, reason)
+
+
+def _hold_to_bounds(arguments: Namespace) -> None:
+    """Refuse numbers that mean nothing, before anything is written.
+
+    Raises:
+        UnreadableInput: a depth or a delay is none.
+    """
+    if arguments.depth < 0:
+        raise UnreadableInput(f"--depth {arguments.depth}", mend="give a whole number of at least 1, or 0 for no limit")
+    if not 0 <= arguments.delay < math.inf:
+        raise UnreadableInput(f"--delay {arguments.delay}", mend="give seconds, 0 or more")
 
 
 def _settings(arguments: Namespace) -> Settings:
