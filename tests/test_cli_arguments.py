@@ -32,3 +32,15 @@ def test_what_is_no_day_and_no_number_is_refused_with_the_mend(line, mend, capsy
     assert ended.value.code == 2
     assert mend in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_complaints_says_due_only_where_an_answer_is(capsys, tmp_path):
+    register = ["--register", str(tmp_path / "register")]
+    for subject in ("a.example", "b.example"):
+        assert main(["complaint", "add", "--claim", "copied", "--subject", subject, *register]) == 0
+    assert main(["complaint", "decide", "1", "uphold", "--by", "B", "--reason", "hers", *register]) == 0
+    capsys.readouterr()
+    assert main(["complaint", "list", *register]) == 0
+    upheld, received = capsys.readouterr().out.splitlines()
+    assert ("since" in upheld, "due" in upheld) == (True, False)
+    assert ("due" in received, "1 subject" in received) == (True, True)

@@ -235,11 +235,19 @@ def _list(arguments: Namespace) -> int:
             if arguments.json:
                 print(json.dumps(_json(record, now)))
             else:
-                due = f"OVERDUE since {record.due:%Y-%m-%d}" if overdue else f"due {record.due:%Y-%m-%d}"
+                when = _when(record, overdue=overdue)
                 who, about = printable(record.complaint.name[:60]), len(record.complaint.subjects)
                 many = "" if about == 1 else "s"
-                print(f"{record.number:5}  {record.state:9}  {due}  {who}, {about:,} subject{many}")
+                print(f"{record.number:5}  {record.state:9}  {when}  {who}, {about:,} subject{many}")
     return NO if late else DONE
+
+
+def _when(record: Record, *, overdue: bool) -> str:
+    """When an answer is due, or since when there is one."""
+    decided = [step.at for step in record.steps if step.what == record.state]
+    if record.state not in ("received", "asked") and decided:
+        return f"since {decided[-1]:%Y-%m-%d}"
+    return f"OVERDUE since {record.due:%Y-%m-%d}" if overdue else f"due {record.due:%Y-%m-%d}"
 
 
 def _show(arguments: Namespace) -> int:
