@@ -204,8 +204,7 @@ def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
         yield _protocols(observed)
         yield reasons_table(observed.sound)
     for audit in observed.audits:
-        rows = tuple((name.replace("_", " ").capitalize(), number) for name, number in audit.rows.items())
-        yield Table(f"Dataset audit {audit.name}", ("Rows", "Number"), rows, (audit.pointer("rows"),))
+        yield Table(f"Dataset audit {audit.name}", ("Rows", "Number"), audit.outcomes, (audit.pointer("rows"),))
 
 
 def _crawlers(facts: Facts, observed: Observed) -> Iterator[Block]:
