@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -396,10 +397,13 @@ def _export(arguments: Namespace) -> int:
         print(json.dumps({"complaints": [record.number for record, _ in reserved], "out": str(arguments.out)}))
     elif reserved:
         day = max(record.steps[-1].at for record, _ in reserved).date()
-        print(
-            f"optout lists import {arguments.out / 'opt-outs.txt'} --kind opt-out --name complaints "
-            f"--issuer '{printable(arguments.issuer)}' --legal-basis 'upheld complaints (Measure 1.5)' --as-of {day}"
-        )
+        path = str(arguments.out / "opt-outs.txt")
+        command = [
+            "optout", "lists", "import", path, "--kind", "opt-out", "--name", "complaints",
+            "--issuer", printable(arguments.issuer), "--legal-basis", "upheld complaints (Measure 1.5)",
+            "--as-of", str(day),
+        ]  # fmt: skip
+        print(shlex.join(command))
     else:
         print("no complaint is upheld, so the list is empty", file=sys.stderr)
     return DONE
