@@ -20,10 +20,11 @@ from policies.applicability import (
 from policies.claims import MEASURES
 from policies.copyright_policy import copyright_policy, public_summary
 from policies.crawler_page import crawler_page
-from policies.document import Missing, Table
+from policies.document import Missing, Paragraph, Table
 from policies.evidence_facts import Record
 from policies.facts import Model, Review
 from policies.gap_analysis import Status, findings, gap_analysis, overdue, requirements, watched
+from policies.output_safeguards import output_safeguards
 from policies.training_summary import training_summary
 
 GPAI = Model(training_flop=2e23, generates=("text",), narrow_task=False, base_model="none")
@@ -182,7 +183,12 @@ def test_a_log_ends_the_word_that_nothing_is_crawled():
     assert Status.NOT_APPLICABLE not in {item.status for item in found}
 
 
-@pytest.mark.parametrize("make", [copyright_policy, public_summary, training_summary, crawler_page])
+def test_no_model_is_said_to_be_none():
+    document = applicability(facts.parse(b"models = []"), observed())
+    assert any("declares no model" in str(block.text) for block in document.blocks if isinstance(block, Paragraph))
+
+
+@pytest.mark.parametrize("make", [copyright_policy, public_summary, training_summary, crawler_page, output_safeguards])
 def test_without_a_crawler_no_document_asks_for_its_log(make):
     asked = {missing.fact for missing in make(facts.parse(b"crawlers = []"), observed()).missing}
     assert asked.isdisjoint({"--evidence", "lists"})
