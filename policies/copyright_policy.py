@@ -220,7 +220,7 @@ def _crawlers(facts: Facts, observed: Observed) -> Iterator[Block]:
         yield Table("Crawlers, as declared", tuple(_CRAWLER.values()), rows, (facts.pointer("crawlers"),), "crawlers")
     elif observed.sound:
         yield Missing("crawlers", "It says none, and a log has decisions of one: which one is true?")
-    elif observed.logs:
+    elif not crawls_nothing(facts, observed):
         yield Paragraph("The provider declares that it runs no crawler.", (facts.pointer("crawlers = []"),))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 from document_samples import FULL_FACTS, a_log, a_policy, kept, observed, refusal, rows
 
+from optout.evidence.report import Report, Step
 from policies import facts
 from policies.applicability import (
     applicability,
@@ -193,6 +194,18 @@ def test_without_a_crawler_no_document_asks_for_its_log(make):
     asked = {missing.fact for missing in make(facts.parse(b"crawlers = []"), observed()).missing}
     assert asked.isdisjoint({"--evidence", "lists"})
     assert "--evidence" in {missing.fact for missing in make(facts.parse(b""), observed()).missing}
+
+
+def test_the_log_of_complaints_says_nothing_of_crawlers():
+    usual = a_policy()
+    complaints = a_log(usual, rows(usual, kind="complaint", policy="", registry="", identity=""), policies={})
+    found = findings(facts.parse(b"crawlers = []"), observed(complaints))
+    assert {item.requirement.name for item in found if item.status is Status.NOT_APPLICABLE} == ONLY_CRAWLING
+    step = Step(1, "step")
+    step.fault("segment", "row 1", "it is broken")
+    broken = replace(complaints, verification=Report("log", [step]))
+    found = findings(facts.parse(b"crawlers = []"), observed(broken))
+    assert Status.NOT_APPLICABLE not in {item.status for item in found}
 
 
 def test_a_policy_beside_a_log_asks_why_no_crawler_is_declared():
