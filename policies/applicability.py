@@ -53,6 +53,9 @@ def applicability(facts: Facts, _: Observed) -> Document:
     if isinstance(models, Missing):
         blocks.append(models)
     else:
+        if not models:
+            text = "The provider declares no model on the Union market, so no duty of a model's provider follows."
+            blocks.append(Paragraph(text, (facts.pointer("models = []"),)))
         for number, model in enumerate(models):
             blocks.append(Heading(model.label))
             blocks.append(_table(facts, f"Duties for {model.label}", answers(model, number)))

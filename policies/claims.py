@@ -340,24 +340,29 @@ def verified(log: LogFacts) -> Iterator[Claim]:
 
 
 def unclear(log: LogFacts) -> Iterator[Claim]:
-    """What becomes of what cannot be learnt. Absent, unreachable and unreadable are three things."""
+    """What becomes of what cannot be learnt. Absent, unreachable, unreadable and not looked at are four things."""
     found = {
-        (regime.policy.unreachable, regime.policy.unreadable, regime.policy.unknown) for regime in log.regimes
-    }  # fmt: skip
+        (regime.policy.unreachable, regime.policy.unreadable, regime.policy.unknown, regime.policy.not_consulted)
+        for regime in log.regimes
+    }
     if len(found) == 1:
-        ((unreachable, unreadable, unknown),) = found
-        cautious = Effect.PERMIT not in (unreachable, unreadable, unknown)
+        ((unreachable, unreadable, unknown, unseen),) = found
+        permitted = [row for row in log.decisions if row.effect == "permit" and _unseen(row)]
+        cautious = Effect.PERMIT not in (unreachable, unreadable, unknown) and not permitted
         beginning = "What is unclear is not taken for consent" if cautious else "What is unclear is decided so"
         text = (
-            f"{beginning}: a signal file that cannot be reached, {unreachable}; metadata that cannot "
-            f"be read, {unreadable}; a site of which nothing is known, {unknown}."
+            f"{beginning}: a signal file that cannot be reached, {unreachable}; metadata that cannot be read, "
+            f"{unreadable}; a site of which nothing is known, {unknown}; a file other than robots.txt that was not "
+            f"looked at, {unseen}. Permissions on record without a look at every such file: {total(permitted)}."
         )
-        yield from _by_policy(
-            log,
-            "unclear.cautious" if cautious else "unclear",
-            text,
-            "decide.unreachable, decide.unreadable, decide.unknown",
-        )
+        yield from _by_policy(log, "unclear.cautious" if cautious else "unclear", text, _UNCLEAR)
+
+
+_UNCLEAR = "decide.unreachable, decide.unreadable, decide.unknown, decide.not_consulted"
+
+
+def _unseen(row: Rows) -> bool:
+    return "not-consulted" in row.coverage.values()
 
 
 def registry_dated(log: LogFacts) -> Iterator[Claim]:

@@ -204,8 +204,7 @@ def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
         yield _protocols(observed)
         yield reasons_table(observed.sound)
     for audit in observed.audits:
-        rows = tuple((name.replace("_", " ").capitalize(), number) for name, number in audit.rows.items())
-        yield Table(f"Dataset audit {audit.name}", ("Rows", "Number"), rows, (audit.pointer("rows"),))
+        yield Table(f"Dataset audit {audit.name}", ("Rows", "Number"), audit.outcomes, (audit.pointer("rows"),))
 
 
 def _crawlers(facts: Facts, observed: Observed) -> Iterator[Block]:
@@ -221,7 +220,7 @@ def _crawlers(facts: Facts, observed: Observed) -> Iterator[Block]:
         yield Table("Crawlers, as declared", tuple(_CRAWLER.values()), rows, (facts.pointer("crawlers"),), "crawlers")
     elif observed.sound:
         yield Missing("crawlers", "It says none, and a log has decisions of one: which one is true?")
-    elif observed.logs:
+    elif not crawls_nothing(facts, observed):
         yield Paragraph("The provider declares that it runs no crawler.", (facts.pointer("crawlers = []"),))
 
 

@@ -62,8 +62,7 @@ def _blocks(facts: Facts, dataset: Dataset, number: int, audit: AuditFacts | Non
     if audit is None:
         yield Missing(f"{key}.audit", "Audit it with `optout audit`, name the directory here, and pass --audit")
         return
-    counts = tuple((name.replace("_", " ").capitalize(), count) for name, count in audit.rows.items())
-    yield Table("What the audit found", ("Rows", "Number"), counts, (audit.pointer("rows"),))
+    yield Table("What the audit found", ("Rows", "Number"), audit.outcomes, (audit.pointer("rows"),))
 
 
 def _text(value: object) -> Value:

@@ -197,6 +197,17 @@ class LogFacts:
         return Source(SourceKind.LOG, f"{self.origin}, {', '.join(spans)}{f', {what}' if what else ''}", self.root)
 
 
+_OUTCOMES: Mapping[str, str] = {
+    "judged": "Judged",
+    "kept": "Kept",
+    "review": "Set aside for review",
+    "denied": "Denied",
+    "refused": "Denied because of what a site says, or of what could not be read",
+    "unknown": "Of sites that the store of signals knows nothing about",
+    "malformed": "Without a web address",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class AuditFacts:
     """What one audit shows: its report, and the digest of that.
@@ -215,9 +226,14 @@ class AuditFacts:
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """Rows judged, kept, denied, in review, unknown and malformed."""
+        """Rows judged, kept, in review, denied, of these for what was read, unknown and malformed."""
         found = self.figures.get("rows", {})
-        return {name: value for name, value in found.items() if isinstance(value, int)}
+        return {name: found[name] for name in _OUTCOMES if isinstance(found.get(name), int)}
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, int], ...]:
+        """The same in words, as a table shows them."""
+        return tuple((_OUTCOMES[name], count) for name, count in self.rows.items())
 
     def is_at(self, place: str) -> bool:
         """Whether a place in the facts file means this directory: its path, or as much of the end as tells it."""

@@ -446,6 +446,16 @@ class Facts:
         return known(holder, name, owner)
 
 
+def ahead_of(facts: Facts, today: date) -> Iterator[tuple[str, str]]:
+    """What is said of the past and lies in the future: key and value. Documents read no clock and cannot tell."""
+    if facts.summary.updated and facts.summary.updated > today:
+        yield "summary.updated", facts.summary.updated.isoformat()
+    for number, model in enumerate(facts.models or ()):
+        month, _, year = (model.latest_acquisition or "").partition("/")
+        if year and (int(year), int(month)) > (today.year, today.month):
+            yield f"models[{number}].latest_acquisition", f"{month}/{year}"
+
+
 def known(holder: object, name: str, prefix: str) -> Any:  # noqa: ANN401 - the type is the field's
     """A field's value, or what is missing: `known(model, "licence", "models[0]")`."""
     value = getattr(holder, name)

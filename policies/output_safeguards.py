@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from policies import content_sizes, passages
 from policies.document import Block, Code, Document, Fields, Heading, Missing, Paragraph, Source, SourceKind, Table
+from policies.standings import crawls_nothing, no_crawler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def output_safeguards(facts: Facts, observed: Observed) -> Document:
     """The document; its `.jsonl` form holds the passages of kept pages."""
     blocks = [*_declared(facts), *_texts(facts), Heading("Data for tests of memorisation")]
     if not observed.sound:
-        blocks.append(_NO_PAGES)
+        blocks.append(no_crawler(facts) if crawls_nothing(facts, observed) else _NO_PAGES)
         return Document(NAME, _TITLE, tuple(blocks), {"pages": 0}, observed.dated, _DUPLICATES)
     with passages.gathered(_pages(observed)) as found:
         sums = found.sums

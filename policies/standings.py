@@ -27,8 +27,11 @@ LABELS: Mapping[Standing, str] = {
 
 
 def crawls_nothing(facts: Facts, observed: Observed) -> bool:
-    """Whether the provider declares that no crawler collects for it, and no log, sound or not, says otherwise."""
-    return facts.crawlers == () and not observed.logs
+    """Whether the provider declares that no crawler collects for it, and no log may say otherwise.
+
+    A log that holds and has no decisions, as that of the complaints, says nothing of crawlers.
+    """
+    return facts.crawlers == () and all(log.holds and not log.decisions for log in observed.logs)
 
 
 def no_crawler(facts: Facts) -> Paragraph:

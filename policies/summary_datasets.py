@@ -74,10 +74,12 @@ def audited(facts: Facts, observed: Observed, kind: DatasetKind) -> Iterator[Blo
         dataset = dataset_of(facts, audit)
         if dataset is None or dataset.kind is not kind:
             continue
-        rows = tuple((name.replace("_", " ").capitalize(), count) for name, count in audit.rows.items())
         name = dataset.name or "a dataset without a name"
         yield Table(
-            f"Audit {audit.name} of {name}: rows by outcome", ("Rows", "Number"), rows, (audit.pointer("rows"),)
+            f"Audit {audit.name} of {name}: rows by outcome",
+            ("Rows", "Number"),
+            audit.outcomes,
+            (audit.pointer("rows"),),
         )
         contents = content_sizes.of_audit(audit)
         if contents.items and kind is not DatasetKind.CRAWLED:
@@ -94,9 +96,12 @@ def ranking(facts: Facts, contents: Contents, caption: str, name: str) -> Iterat
         return
     count = most_relevant(len(ranked), sme=sme)
     share = "the top 5 % or 1 000, whichever is lower, because the provider is an SME" if sme else "the top 10 %"
+    measure = "the size of the content in bytes without HTTP headers"
+    if not any(contents.octets.values()):
+        measure = "the number of rows, not by the size of the content that the form asks for, which nothing here tells"
     yield Paragraph(
-        f"Listed are {count} of {len(ranked)} domain names from which content was kept: {share}, by the size of the "
-        f"content in bytes without HTTP headers. Names are registrable domains ({content_sizes.SUFFIXES}).",
+        f"Listed are {count} of {len(ranked)} domain names from which content was kept: {share}, by {measure}. "
+        f"Names are registrable domains ({content_sizes.SUFFIXES}).",
         (*contents.sources, facts.pointer("provider.sme")),
     )
     if contents.unsized:

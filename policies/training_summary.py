@@ -130,9 +130,10 @@ def _reservations(facts: Facts, observed: Observed) -> Iterator[Block]:
 def _filtered(audit: AuditFacts) -> Paragraph:
     rows = audit.rows
     return Paragraph(
-        f"In the audit {audit.name}, {rows.get('judged', 0)} rows were judged by their sites' signals; "
+        f"In the audit {audit.name}, {rows.get('judged', 0)} rows were judged; "
         f"{rows.get('denied', 0)} were denied, {rows.get('review', 0)} set aside for review, "
-        f"{rows.get('kept', 0)} kept.",
+        f"{rows.get('kept', 0)} kept. Of {rows.get('unknown', 0)} nothing was known of the site, and "
+        f"{rows.get('malformed', 0)} named none; the others were judged by what their sites had said.",
         (audit.pointer("rows"), Source(SourceKind.POLICY, "policy of the audit", _policy_digest(audit))),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from optout.cli import main
@@ -32,3 +34,26 @@ def test_what_is_no_day_and_no_number_is_refused_with_the_mend(line, mend, capsy
     assert ended.value.code == 2
     assert mend in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_complaints_says_due_only_where_an_answer_is(capsys, tmp_path):
+    register = ["--register", str(tmp_path / "register")]
+    for subject in ("a.example", "b.example"):
+        assert main(["complaint", "add", "--claim", "copied", "--subject", subject, *register]) == 0
+    assert main(["complaint", "decide", "1", "uphold", "--by", "B", "--reason", "hers", *register]) == 0
+    capsys.readouterr()
+    assert main(["complaint", "list", *register]) == 0
+    upheld, received = capsys.readouterr().out.splitlines()
+    assert ("since" in upheld, "due" in upheld) == (True, False)
+    assert ("due" in received, "1 subject" in received) == (True, True)
+
+
+def test_the_command_that_imports_upheld_complaints_can_be_pasted(capsys, tmp_path):
+    register, out = ["--register", str(tmp_path / "register")], tmp_path / "what was upheld"
+    assert main(["complaint", "add", "--claim", "copied", "--subject", "a.example", *register]) == 0
+    assert main(["complaint", "decide", "1", "uphold", "--by", "B", "--reason", "hers", *register]) == 0
+    capsys.readouterr()
+    assert main(["complaint", "export", "--out", str(out), "--issuer", "B. O'Neill", *register]) == 0
+    command = shlex.split(capsys.readouterr().out)[1:]
+    assert command[command.index("--issuer") + 1] == "B. O'Neill"
+    assert main([*command, "--store", str(tmp_path / "lists"), "--quiet"]) == 0

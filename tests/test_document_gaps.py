@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 from document_samples import FULL_FACTS, a_log, a_policy, kept, observed, refusal, rows
 
+from optout.evidence.report import Report, Step
 from policies import facts
 from policies.applicability import (
     applicability,
@@ -20,10 +21,11 @@ from policies.applicability import (
 from policies.claims import MEASURES
 from policies.copyright_policy import copyright_policy, public_summary
 from policies.crawler_page import crawler_page
-from policies.document import Missing, Table
+from policies.document import Missing, Paragraph, Table
 from policies.evidence_facts import Record
 from policies.facts import Model, Review
 from policies.gap_analysis import Status, findings, gap_analysis, overdue, requirements, watched
+from policies.output_safeguards import output_safeguards
 from policies.training_summary import training_summary
 
 GPAI = Model(training_flop=2e23, generates=("text",), narrow_task=False, base_model="none")
@@ -182,11 +184,28 @@ def test_a_log_ends_the_word_that_nothing_is_crawled():
     assert Status.NOT_APPLICABLE not in {item.status for item in found}
 
 
-@pytest.mark.parametrize("make", [copyright_policy, public_summary, training_summary, crawler_page])
+def test_no_model_is_said_to_be_none():
+    document = applicability(facts.parse(b"models = []"), observed())
+    assert any("declares no model" in str(block.text) for block in document.blocks if isinstance(block, Paragraph))
+
+
+@pytest.mark.parametrize("make", [copyright_policy, public_summary, training_summary, crawler_page, output_safeguards])
 def test_without_a_crawler_no_document_asks_for_its_log(make):
     asked = {missing.fact for missing in make(facts.parse(b"crawlers = []"), observed()).missing}
     assert asked.isdisjoint({"--evidence", "lists"})
     assert "--evidence" in {missing.fact for missing in make(facts.parse(b""), observed()).missing}
+
+
+def test_the_log_of_complaints_says_nothing_of_crawlers():
+    usual = a_policy()
+    complaints = a_log(usual, rows(usual, kind="complaint", policy="", registry="", identity=""), policies={})
+    found = findings(facts.parse(b"crawlers = []"), observed(complaints))
+    assert {item.requirement.name for item in found if item.status is Status.NOT_APPLICABLE} == ONLY_CRAWLING
+    step = Step(1, "step")
+    step.fault("segment", "row 1", "it is broken")
+    broken = replace(complaints, verification=Report("log", [step]))
+    found = findings(facts.parse(b"crawlers = []"), observed(broken))
+    assert Status.NOT_APPLICABLE not in {item.status for item in found}
 
 
 def test_a_policy_beside_a_log_asks_why_no_crawler_is_declared():

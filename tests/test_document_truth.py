@@ -184,6 +184,16 @@ def test_what_is_unclear_is_consent_only_where_the_policy_says_so():
     assert standing(unchecked, "unclear") is Standing.CONFIGURED
 
 
+def test_a_permission_without_a_look_at_every_file_ends_the_word_that_nothing_unclear_is_consent():
+    usual = a_policy()
+    unseen = {"/robots.txt": "retrieved", "/.well-known/tdmrep.json": "not-consulted"}
+    denied = rows(usual, effect="deny", coverage=unseen)
+    assert standing(a_log(usual, rows(usual), denied), "unclear.cautious") is Standing.SHOWN
+    log = a_log(usual, rows(usual), rows(usual, coverage=unseen, count=4))
+    assert standing(log, "unclear.cautious") is None
+    assert text(log, "unclear").endswith("Permissions on record without a look at every such file: 4.")
+
+
 def test_what_is_said_of_the_log_follows_its_verification():
     usual = a_policy()
     fewer = Report("log", [Step(1, "step", checked=5), Step(12, "replay")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import date
 
 import pytest
 from document_samples import FULL_FACTS
@@ -132,3 +133,13 @@ def test_a_time_where_a_day_belongs_is_shown_as_it_was_written():
 def test_days_are_counted_in_words(days, said):
     document = copyright_policy(facts.parse(f"[contact]\nanswer_days = {days}\n".encode()), Observed())
     assert said in [value for block in document.blocks if isinstance(block, Fields) for _, value in block.rows]
+
+
+def test_what_is_said_of_the_past_and_lies_ahead_is_named():
+    said = facts.parse(
+        b'[summary]\nupdated = 2026-12-01\n[[models]]\nlatest_acquisition = "11/2026"\n'
+        b'[[models]]\nlatest_acquisition = "01/2027"\n'
+    )
+    late = [key for key, _ in facts.ahead_of(said, date(2026, 11, 30))]
+    assert late == ["summary.updated", "models[1].latest_acquisition"]
+    assert not list(facts.ahead_of(said, date(2027, 1, 1)))

@@ -183,6 +183,13 @@ class TestDomains:
         crawled = desk.provider(('kind = "public"', 'kind = "crawled"'))
         assert training_summary(crawled, seen).tables["domains"].rows[0][1:] == ("example.co.uk", 15, 2)
 
+    def test_without_sizes_nothing_is_said_to_be_ranked_by_them(self, tmp_path):
+        unsized = desk.audit(tmp_path / "audit-1", ("https://a.example/", True, None))
+        sized = desk.audit(tmp_path / "2" / "audit-1", ("https://a.example/", True, 7))
+        without, having = (text(training_summary(desk.provider(), seen)) for seen in (unsized, sized))
+        assert "by the number of rows, not by the size" in without
+        assert "by the size of the content in bytes" in having
+
     def test_hostile_names_are_harmless_in_every_form(self, tmp_path):
         name = "https://xn--80ak6aa92e.example/<script>"
         seen = desk.audit(
@@ -273,6 +280,24 @@ class TestTruth:
     def test_counts_of_an_audit_stand_under_the_measures(self, tmp_path):
         seen = desk.audit(tmp_path / "audit-1", ("https://a.example/", True, 1), ("https://b.example/", False, 1))
         assert "2 rows were judged" in text(training_summary(desk.provider(), seen))
+
+    def test_rows_of_unknown_sites_are_not_said_to_be_judged_by_signals(self, tmp_path):
+        (seen,) = desk.audit(tmp_path / "audit-1", ("https://a.example/", True, 1)).audits
+        rows = {
+            "judged": 9,
+            "kept": 1,
+            "denied": 8,
+            "refused": 2,
+            "unknown": 5,
+            "malformed": 1,
+            "review": 0,
+            "bytes": 0,
+        }
+        document = training_summary(desk.provider(), Observed((), (replace(seen, figures={"rows": rows}),)))
+        assert "Of 5 nothing was known of the site, and 1 named none" in text(document)
+        shown = dict(table(document, "Audit audit-1 of Open Corpus: rows by outcome").rows)
+        assert shown["Of sites that the store of signals knows nothing about"] == 5
+        assert "Bytes" not in shown
 
     @pytest.mark.parametrize(("name", "section"), [("synthetic_data", "2.5"), ("other_data", "2.6")])
     def test_none_and_a_description_tick_different_boxes(self, name, section):

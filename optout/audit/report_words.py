@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _WORDS = {
-    "no-reservation": "nobody has reserved anything",
+    "no-reservation": "nothing that was looked at reserves anything",
     "origin.unknown": "the store knows nothing about the origin",
     "origin.unknown-then": "no capture of the origin is near enough to the row's date",
     "url.malformed": "the row names no web address",

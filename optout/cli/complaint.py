@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -235,11 +236,19 @@ def _list(arguments: Namespace) -> int:
             if arguments.json:
                 print(json.dumps(_json(record, now)))
             else:
-                due = f"OVERDUE since {record.due:%Y-%m-%d}" if overdue else f"due {record.due:%Y-%m-%d}"
+                when = _when(record, overdue=overdue)
                 who, about = printable(record.complaint.name[:60]), len(record.complaint.subjects)
                 many = "" if about == 1 else "s"
-                print(f"{record.number:5}  {record.state:9}  {due}  {who}, {about:,} subject{many}")
+                print(f"{record.number:5}  {record.state:9}  {when}  {who}, {about:,} subject{many}")
     return NO if late else DONE
+
+
+def _when(record: Record, *, overdue: bool) -> str:
+    """When an answer is due, or since when there is one."""
+    decided = [step.at for step in record.steps if step.what == record.state]
+    if record.state not in ("received", "asked") and decided:
+        return f"since {decided[-1]:%Y-%m-%d}"
+    return f"OVERDUE since {record.due:%Y-%m-%d}" if overdue else f"due {record.due:%Y-%m-%d}"
 
 
 def _show(arguments: Namespace) -> int:
@@ -388,10 +397,13 @@ def _export(arguments: Namespace) -> int:
         print(json.dumps({"complaints": [record.number for record, _ in reserved], "out": str(arguments.out)}))
     elif reserved:
         day = max(record.steps[-1].at for record, _ in reserved).date()
-        print(
-            f"optout lists import {arguments.out / 'opt-outs.txt'} --kind opt-out --name complaints "
-            f"--issuer '{printable(arguments.issuer)}' --legal-basis 'upheld complaints (Measure 1.5)' --as-of {day}"
-        )
+        path = str(arguments.out / "opt-outs.txt")
+        command = [
+            "optout", "lists", "import", path, "--kind", "opt-out", "--name", "complaints",
+            "--issuer", printable(arguments.issuer), "--legal-basis", "upheld complaints (Measure 1.5)",
+            "--as-of", str(day),
+        ]  # fmt: skip
+        print(shlex.join(command))
     else:
         print("no complaint is upheld, so the list is empty", file=sys.stderr)
     return DONE

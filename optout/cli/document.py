@@ -166,6 +166,7 @@ def _record(name: str, data: bytes, directory: Path) -> str:
 
 def _warn_of_what_is_overdue(facts: Facts) -> None:
     """The law moves, and a summary grows old; only the command knows which day it is."""
+    from policies.facts import ahead_of
     from policies.gap_analysis import overdue
     from policies.summary_head import next_update
 
@@ -177,6 +178,8 @@ def _warn_of_what_is_overdue(facts: Facts) -> None:
     due = next_update(facts)
     if isinstance(due, date) and due < today:
         print(f"optout document: the training-content summary was to be updated by {due}", file=sys.stderr)
+    for key, said in ahead_of(facts, today):
+        print(f"optout document: {key} is {said}, and today is {today}: which one is true?", file=sys.stderr)
 
 
 def _init(path: Path) -> int:
