@@ -182,8 +182,18 @@ def _whole(record: WarcRecord) -> bool:
     left = length - len(block)
     while left > 0 and (more := record.reader.read(_STEP)):
         left -= len(more)
-    record.set_bytes_content(block)
+    record.set_bytes_content(_with_breaks(block) if record.is_http else block)
     return left <= 0
+
+
+def _with_breaks(block: bytes) -> bytes:
+    """An HTTP message with a head as the library wants it; some servers send line feeds alone (RFC 9112, 2.2)."""
+    end = _BLANK.search(block)
+    if end is None or (
+        end[0] == b"\r\n\r\n" and block.count(b"\n", 0, end.end()) == block.count(b"\r\n", 0, end.end())
+    ):
+        return block
+    return _BREAK.sub(b"\r\n", block[: end.start()]) + b"\r\n\r\n" + block[end.end() :]
 
 
 def _page(record: WarcRecord, url: str, files: FileReader) -> tuple[Exchange, ...]:
@@ -212,14 +222,14 @@ def _answer(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...], bytes
         return 200, (), record.reader.read(LARGEST_PAGE)
     record.parse_http(auto_decode="none")
     fields: Any = record.http_headers
-    if fields is None or fields.status_code is None:
+    if fields is None or (fields.status_code is None and not fields.items()):
         raise ValueError("no HTTP response in it")
     headers = tuple((str(name), str(value)) for name, value in fields.items())
     is_cut = "WARC-Truncated" in record.headers or record.content_length > LARGEST_PAGE
     body = record.reader.read(LARGEST_PAGE)
     if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers):
         body = coding.unchunked(body, is_cut=is_cut)
-    return fields.status_code, headers, coding.plain(body, headers, LARGEST_PAGE, is_cut=is_cut)[0]
+    return fields.status_code or 200, headers, coding.plain(body, headers, LARGEST_PAGE, is_cut=is_cut)[0]
 
 
 def _check_alone(start: int, last: int | None, path: Path) -> None:
@@ -275,6 +285,7 @@ def _packed_end(stream: IO[bytes], length: int, begin: Callable[[], Any]) -> int
 
 
 _BLANK = re.compile(rb"\r?\n\r?\n")
+_BREAK = re.compile(rb"\r?\n")
 _SIP = 1 << 12
 """So little is unpacked at once that a bomb does not fill the memory."""
 
