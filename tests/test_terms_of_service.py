@@ -180,6 +180,18 @@ def commented(*lines: str) -> Exchange:
             ["# Use of this content for the training of", "# machine learning models", "# is prohibited."],
             [("training",)],
         ),
+        (
+            [
+                "# Our content is offered under terms.",
+                "# Any other uses are not permitted, incl. but not limited to",
+                "# artificial intelligence-related purposes.",
+            ],
+            [("training",)],
+        ),
+        (
+            ["# We do not permit unlicensed use of our content for large language models or learning systems."],
+            [("training",)],
+        ),
         (["# Use of this content for the training of models", "", "# is prohibited."], []),
         (
             ["# ---", "## Nutzungsvorbehalt: Text und Data Mining nach", "## § 44b UrhG behalten wir uns vor."],
