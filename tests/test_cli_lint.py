@@ -112,7 +112,7 @@ def test_the_letter_and_the_evident_wish_are_told_apart(tmp_path):
         ),
         (
             {"robots": "User-agent: *\nContent-Signal: search=yes\n\nUser-agent: GPTBot\nDisallow: /\n"},
-            "lint.joined-group",
+            "robots.joined-group",
             Kind.MALFORMED,
         ),
         ({"robots": "User-agent: GPTBot\nAllow: /\n"}, "lint.allow-only", Kind.WITHOUT_EFFECT),
