@@ -188,6 +188,16 @@ def test_the_second_reader_is_spared_files_that_would_stop_it():
     assert not allowed(b"User-agent: *\n" + agents + rules, "https://example.com/1")
 
 
+@pytest.mark.parametrize(
+    "agent", ["User agent: a%d\n", "useragent a%d\n", "User-agent: a%d\x0b", "user-agent: a%d\u2028"]
+)
+@pytest.mark.parametrize("rule", ["Disallow: /%d\n", "Crawl-delay: %d\n", "x: %d\u2028"])
+def test_the_second_reader_is_spared_what_only_it_takes_for_agents_and_rules(agent, rule, monkeypatch):
+    monkeypatch.setattr(robots_exclusion.Protego, "parse", lambda _: pytest.fail("Protego was asked"))
+    text = "".join(agent % number for number in range(1_500)) + "".join(rule % number for number in range(1_500))
+    assert not forbids(text.encode(), "https://example.com/1")
+
+
 def test_a_dissent_is_recorded_or_obeyed_as_the_policy_says():
     body = b"User-agent: Example\nDisallow: /\n"
     assert allowed(body, "https://example.com/a")

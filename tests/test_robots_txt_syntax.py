@@ -387,6 +387,23 @@ def test_a_file_in_utf_16_holds_groups_that_were_meant(codec, mark):
     assert body[rule.offset :].decode(codec) == "Disallow: /a\n"
 
 
+@pytest.mark.parametrize(
+    ("between", "told"),
+    [
+        (["Crawl-delay: 1"], True),
+        (["Content-Usage: train-ai=n", ""], True),
+        (["Crawl-delay: 1", "Sitemap: /s"], True),
+        (["", "# another", "Sitemap: /s"], False),
+        (["Disallow:"], False),
+    ],
+)
+def test_a_group_that_some_readers_take_for_two_is_told(between, told):
+    file = file_of("User-agent: x", *between, "User-agent: y", "Disallow: /")
+    at = [fault.line for fault in file.faults if fault.code == "joined-group"]
+    assert at == ([len(between) + 2] if told else [])
+    assert len(file.groups) == (2 if "Disallow:" in between else 1)
+
+
 def test_what_was_meant_never_decides_by_the_letter():
     file = file_of("User-agent: *", "Disallow: private", "Disllow: /", "Disallow /")
     assert allowed(file, "x", "/private")
@@ -435,7 +452,7 @@ def test_lines_inside_a_page_that_are_records_count():
 def test_faults_are_bounded_and_documented():
     file = parse(b"nonsense\nuser-agent: \nfoo: bar\n" * 1000)
     assert Counter(fault.code for fault in file.faults) == dict.fromkeys(
-        ("no-colon", "agent-empty", "unknown-field"), robots_lines.FAULTS_PER_CODE
+        ("no-colon", "agent-empty", "unknown-field", "joined-group"), robots_lines.FAULTS_PER_CODE
     )
     assert codes(file) <= set(PROBLEMS)
 

@@ -129,6 +129,41 @@ def test_reserving_prose_decides():
     assert verdict.decision(Purpose.AI_TRAIN).reason == "terms-of-service.mining"
 
 
+# The metadata of a page.
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f'<meta name="dcterms.rights" content="{CLAUSE}">',
+        f"<META content='{CLAUSE}' name=Copyright>",
+        f'<meta property="rights" content="{CLAUSE.replace("We", "&#87;e")}">',
+        f'<script type="application/ld+json">{{"@type": "NewsArticle", "copyrightNotice" : "{CLAUSE}"}}</script>',
+        f'<script type="Application/LD+JSON">[{{"usageInfo":"{CLAUSE.replace("our", chr(92) + "u006fur")}"}}]</script>',
+    ],
+)
+def test_statements_of_rights_in_metadata_are_read(markup):
+    body = f"<html><head><title>x</title>{markup}</head><body><p>Text</p></body></html>"
+    (statement,) = terms.read(page(body, ("Content-Type", "text/html"))).statements
+    assert statement.value == CLAUSE
+    assert body.encode()[statement.place.offset :].startswith((b"<meta", b"<META", b"We"))
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f'<meta name="description" content="{CLAUSE}">',
+        f'<script type="application/ld+json">{{"headline": "{CLAUSE}"}}</script>',
+        f'<script>var notice = {{"copyrightNotice": "{CLAUSE}"}}</script>',
+        f'<script type="application/ld+json">{{"copyrightNotice": "{CLAUSE}',
+        '<script type="application/ld+json">{"license": "https://example.com/text-and-data-mining-reserved"}</script>',
+        f'<!-- <meta name="rights" content="{CLAUSE}"> -->',
+    ],
+)
+def test_other_metadata_is_none(markup):
+    assert not terms.read(page(f"<head>{markup}</head><p>Text</p>", ("Content-Type", "text/html"))).statements
+
+
 # The comments of a robots.txt.
 
 
@@ -143,6 +178,18 @@ def commented(*lines: str) -> Exchange:
         (["User-agent: *  # " + CLAUSE, "Disallow: /cart"], [("mining",)]),
         (
             ["# Use of this content for the training of", "# machine learning models", "# is prohibited."],
+            [("training",)],
+        ),
+        (
+            [
+                "# Our content is offered under terms.",
+                "# Any other uses are not permitted, incl. but not limited to",
+                "# artificial intelligence-related purposes.",
+            ],
+            [("training",)],
+        ),
+        (
+            ["# We do not permit unlicensed use of our content for large language models or learning systems."],
             [("training",)],
         ),
         (["# Use of this content for the training of models", "", "# is prohibited."], []),

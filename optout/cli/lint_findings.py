@@ -300,16 +300,6 @@ def _own_groups(look: Look) -> Iterator[Finding]:
                 yield _own(Kind.WITHOUT_EFFECT, "lint.own-group", place, agents=_some(missed), field=field)
 
 
-def _joined_groups(look: Look) -> Iterator[Finding]:
-    """Groups that were meant as two: other records part their User-agent lines, which RFC 9309 does not count."""
-    robots = look.file(engine.ROBOTS_ROLE)
-    for group in robots_txt.parse(robots.body).groups if robots else ():
-        first, last = group.agents[0], group.agents[-1]
-        if any(first.line < record.line < last.line for record in group.others):
-            place = Place(engine.ROBOTS_ROLE, last.line, last.offset)
-            yield _own(Kind.MALFORMED, "lint.joined-group", place, first=first.value, last=last.value)
-
-
 def _allow_only(look: Look) -> Iterator[Finding]:
     """Groups that only allow, where nothing is disallowed to everybody."""
     robots = look.file(engine.ROBOTS_ROLE)
@@ -399,7 +389,6 @@ CHECKS: tuple[Callable[[Look], Iterable[Finding]], ...] = (
     _agents_missing,
     _retired_tokens,
     _own_groups,
-    _joined_groups,
     _allow_only,
     _directives,
     _unseen,

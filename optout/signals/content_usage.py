@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     Pairs = Iterable[tuple[str, str]]
 
 FIELD = "content-usage"
+FIELDS_MEANT = frozenset({"content-usages", "content usage", "content_usage", "contentusage"})
+"""Other names that people write for the field in robots.txt."""
+
 EDITION = "draft-ietf-aipref-attach-05 (19 August 2026), draft-ietf-aipref-vocab-08 (14 September 2026)"
 
 LABELS = {
@@ -157,11 +160,11 @@ def _robots(exchange: Exchange) -> Reading:
 
 def _grouped(file: RobotsFile) -> Iterator[Statement | Problem]:
     for group in file.groups:
-        rules = [record for record in group.others if record.field == FIELD]
+        rules = [record for record in group.others if record.field == FIELD or record.field in FIELDS_MEANT]
         if rules:
             named, listed = group.tokens, group.listed
             for record in rules:
-                yield from _rule(record, named, listed)
+                yield from _rule(record, named, listed) if record.field == FIELD else _misspelt(record, named)
 
 
 def _rule(record: Record, named: Agents, listed: Agents) -> Iterator[Statement | Problem]:
@@ -172,6 +175,21 @@ def _rule(record: Record, named: Agents, listed: Agents) -> Iterator[Statement |
     yield from stated
     if listed:
         yield from (_for_listed(statement, listed) for statement in stated if statement.leniency is None)
+
+
+def _misspelt(record: Record, named: Agents) -> Iterator[Statement | Problem]:
+    """A rule under another name: what it reserves was meant."""
+    path, written = split_path(record.value)
+    preference = parse_preference(written)
+    meant = (*((purpose, Leniency.MALFORMED_RESERVATIONS) for purpose in preference.reserved), *preference.meant)
+    yield Problem("content-usage.misspelt-field", _place(record))
+    yield from (
+        statement
+        for statement in _stated(
+            Preference(meant=meant), Origin(_place(record), record.raw.strip(), Layer.ORIGIN, named, path)
+        )
+        if statement.states
+    )
 
 
 def _for_listed(statement: Statement, agents: Agents) -> Statement:
@@ -309,6 +327,7 @@ PROTOCOL = Protocol(
         "content-usage.repeated-label": "A category is stated more than once; the last statement counts.",
         "content-usage.retired-label": "A category of an earlier edition of the vocabulary is stated.",
         "content-usage.foreign-label": "A category of Content Signals is stated; this vocabulary does not have it.",
+        "content-usage.misspelt-field": "A field is called Content-Usages, or otherwise almost by its name.",
         "content-usage.outside-group": "A Content-Usage line stands before any User-agent line and addresses nobody.",
     },
     precedence=Precedence.MOST_OCTETS_COMBINED,

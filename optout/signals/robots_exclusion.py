@@ -259,6 +259,12 @@ def _file_itself(statements: Iterable[Statement], everyone: Agents) -> Iterator[
 SECOND_READER_LIMIT = 1_000_000
 """Protego copies the rules of a group for each of its agents; files of more copies than this are spared it."""
 
+_HARMLESS_LENGTH = 20_000
+"""Characters of a file in which not so many lines of agents and rules fit."""
+
+_ITS_AGENT = re.compile(r"user[-\s]*agent", re.IGNORECASE)
+_ITS_SITE_WIDE = re.compile(r"site-?map|host\b", re.IGNORECASE)
+
 
 def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
     """Read the same bytes with Protego, the parser of Scrapy: a predicate that says whether it forbids a URL.
@@ -333,14 +339,29 @@ def _disallowed(parsed: Protego, token: str) -> list[str]:
 @lru_cache(maxsize=256)
 def _second_reading(body: bytes, token: str) -> _SecondReading | None:
     """Parse at the first question, once. Protego takes text and keeps a byte order mark, which would hide a line."""
-    groups = robots_txt.parse(body, len(body)).groups
-    if sum(len(group.agents) * len(group.rules) for group in groups) > SECOND_READER_LIMIT:
+    text = body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf")
+    if len(text) > _HARMLESS_LENGTH and _copies(text) > SECOND_READER_LIMIT:
         return None
-    parsed = Protego.parse(body.decode("utf-8-sig", "replace").removeprefix("\xef\xbb\xbf"))
+    parsed = Protego.parse(text)
     for rules in parsed._user_agents.values():  # noqa: SLF001 - it has no public name
         # Rules need their parser while they are read; afterwards the two would only keep each other in memory.
         rules._parser_instance = None  # type: ignore[assignment]  # noqa: SLF001
     return _SecondReading(parsed, token)
+
+
+def _copies(text: str) -> int:
+    """At most how many copies of rules Protego would make; it ends lines and spells fields in more ways than we do."""
+    copies = agents = 0
+    in_agents = False
+    for line in text.splitlines():
+        content = line.partition("#")[0].strip()
+        if _ITS_AGENT.match(content):
+            agents = (agents if in_agents else 0) + 1 + ("*" in content)
+            in_agents = True
+        elif content and not _ITS_SITE_WIDE.match(content):
+            copies += agents
+            in_agents = False
+    return copies
 
 
 PROTOCOL = Protocol(

@@ -12,7 +12,8 @@ high. A clause is one sentence with an activity, a reservation or prohibition in
 that the right is in. Negations, conditions, reports about others, descriptions of the law, questions and quotations
 are none. The words are data: `data/prose.toml`.
 
-What a publisher writes into the comments of a robots.txt is read in the same way and is about the whole site. That a
+What the metadata of a page says of rights (Dublin Core, schema.org) is read like its text. What a publisher writes
+into the comments of a robots.txt is read in the same way and is about the whole site. That a
 comment there speaks of crawling says nothing, because the file is about that; a mere ban on it is left out.
 
 No specification exists. Recital 18 of the Directive counts terms and conditions among machine-readable means; OLG
@@ -27,7 +28,7 @@ import tomllib
 from bisect import bisect_left
 from functools import lru_cache
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
@@ -98,8 +99,9 @@ def read(exchange: Exchange) -> Reading:
     places = _candidates(body)
     if not places:
         return SILENCE
-    paragraphs = html_text.paragraphs(body[: _extent(body, places)], _codec(exchange), places)
-    return _collected((item for paragraph in paragraphs for item in _sentences(paragraph)), Layer.PAGE)
+    text, codec = body[: _extent(body, places)], _codec(exchange)
+    read_as_text = chain(html_text.paragraphs(text, codec, places), html_text.notices(text, codec, places))
+    return _collected((item for paragraph in read_as_text for item in _sentences(paragraph)), Layer.PAGE)
 
 
 def _collected(sentences: Iterable[Sentence], layer: Layer) -> Reading:

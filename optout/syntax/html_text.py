@@ -7,8 +7,10 @@ whose time grows with the square of what it is given where elements are badly ne
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import combining, normalize
@@ -70,6 +72,48 @@ def paragraphs(data: bytes, codec: str, wanted: Sequence[int]) -> Iterator[Parag
         text = _text(data, codec, (piece.start, piece.end), wanted)
         if text:
             yield Paragraph(text, piece.start, "" if introduction.endswith((".", "!", "?")) else introduction)
+
+
+RIGHTS_ELEMENTS = frozenset(
+    b"copyright rights dc.rights dcterms.rights dc.rights.license dcterms.license dcterms.accessrights".split()
+)
+"""Names of `<meta>` elements whose content is a statement of rights (DCMI Metadata Terms, section 2)."""
+
+_RIGHTS_MEMBER = re.compile(
+    rb'"(?:conditionsOfAccess|copyrightNotice|license|rights|usageInfo)"\s*+:\s*+"((?:[^"\\]|\\.)*+)"', re.DOTALL
+)
+
+
+def notices(data: bytes, codec: str, wanted: Sequence[int]) -> Iterator[Paragraph]:
+    """What the page's metadata says of rights where wanted places stand: `<meta>` elements, and schema.org as JSON-LD.
+
+    Args:
+        data: the page.
+        codec: its encoding, as `encoding.sniff` names it.
+        wanted: offsets of what is looked for, in order.
+    """
+    for token in tokens(data, 0):
+        if not wanted or token.start > wanted[-1]:
+            return
+        if token.name == b"meta" and _holds(token.start, token.end, wanted):
+            found = attributes(data[token.start : token.end], len(token.name))
+            name = found.get(b"name") or found.get(b"property") or b""
+            if name.strip().lower() in RIGHTS_ELEMENTS:
+                yield Paragraph(" ".join(_unescaped(found.get(b"content", b""), codec).split()), token.start)
+        elif token.name == b"script" and not token.closing and _holds(token.end, token.text_end, wanted):
+            yield from _members(data, codec, token)
+
+
+def _members(data: bytes, codec: str, script: Token) -> Iterator[Paragraph]:
+    """The statements of rights in a script that is JSON-LD (schema.org, CreativeWork)."""
+    kind = attributes(data[script.start : script.end], len(script.name)).get(b"type", b"")
+    if kind.strip().lower() != b"application/ld+json":
+        return
+    for member in _RIGHTS_MEMBER.finditer(data, script.end, script.text_end):
+        with suppress(ValueError):
+            words = json.loads(f'"{encoding.decode(member[1], codec)}"', strict=False).split()
+            if len(words) > 1:  # One alone is the URL of a statement.
+                yield Paragraph(" ".join(words), member.start(1))
 
 
 @dataclass(frozen=True, slots=True)

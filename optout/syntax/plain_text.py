@@ -15,7 +15,9 @@ _SNIFFED = 4096
 _TAG = re.compile(rb"<(?:!doctype|\?xml|html|head|body|title|meta|link|script|style|div|p|h[1-6])\b", re.IGNORECASE)
 _BLANK = b" \t\r\n\v\f\0"
 _WHITE = " \t\r\n\v\f\0\ufeff\u200b\xa0"
-_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF8_MARKS = (b"\xef\xbb\xbf", b"\xc3\xaf\xc2\xbb\xc2\xbf")
+"""The byte order mark, and what becomes of it where a program took it for Latin-1 and wrote it as UTF-8."""
+
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -37,7 +39,7 @@ class Line(NamedTuple):
 
 def is_markup(body: bytes) -> bool:
     """Whether a body is an HTML or XML page instead of the text that was asked for."""
-    head = body[:_SNIFFED].removeprefix(_UTF8_MARK).lstrip(_BLANK)
+    head = _without_mark(body[:_SNIFFED]).lstrip(_BLANK)
     return head.startswith(b"<") and _TAG.search(head) is not None
 
 
@@ -50,10 +52,14 @@ def lines(body: bytes, limit: int) -> Iterator[Line]:
         body = body.decode("utf-16", "replace").encode()
     offset = 0
     for number, line in enumerate(_within(body, limit).splitlines(keepends=True), 1):
-        text = (line.removeprefix(_UTF8_MARK) if number == 1 else line).decode("utf-8", "replace").rstrip(_WHITE)
+        text = (_without_mark(line) if number == 1 else line).decode("utf-8", "replace").rstrip(_WHITE)
         shown = text.lstrip(_WHITE)
         yield Line(number, offset, shown, len(text) - len(shown))
         offset += len(line)
+
+
+def _without_mark(data: bytes) -> bytes:
+    return next((data.removeprefix(mark) for mark in _UTF8_MARKS if data.startswith(mark)), data)
 
 
 def _within(body: bytes, limit: int) -> bytes:

@@ -115,6 +115,8 @@ class Cutter:
             field, value = self._visible(number, offset, field), value.lstrip(_INVISIBLE)
         if field == AGENT and not self._starting:
             self._open()
+        elif field == AGENT and self._is_parted():
+            self._fault("joined-group", number, offset)
         record = Record(number, offset, field, value, text.rstrip("\r\n"), self._index)
         self.records.append(record)
         if field in (DISALLOW, ALLOW):
@@ -131,6 +133,10 @@ class Cutter:
         self._group = OpenGroup()
         self.groups.append(self._group)
         self._starting = True
+
+    def _is_parted(self) -> bool:
+        """Whether something else than sitemaps, which belong to no group, follows the last `User-agent` line."""
+        return next((record.field != AGENT for record in reversed(self.records) if record.field != "sitemap"), False)
 
     def _visible(self, number: int, offset: int, field: str) -> str:
         """A field name without the invisible characters that editors and copying leave in front of it."""

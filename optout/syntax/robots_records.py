@@ -29,6 +29,7 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "hash-in-path": "A rule is cut by a # right behind its path, which begins a comment.",
         "html-body": "The body is an HTML page; only lines in it that are records of their own count.",
         "invisible-characters": "Invisible characters end a rule, or stand before a field name and are skipped.",
+        "joined-group": "Records that are no rules part User-agent lines, which begin one group; others read two.",
         "json-body": "The body is JSON; it holds no rules.",
         "misspelt-field": "A field name is one slip away from a known one, or follows other text; it is ignored.",
         "no-colon": "A line that is neither empty nor a comment has no colon; it is ignored.",

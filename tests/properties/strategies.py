@@ -16,6 +16,9 @@ SIGNALS = ["ai-train=no", "search=yes, ai-train=no", "ai-train=yes", "use=immedi
 DIRECTIVES = ["noai", "noindex", "ExampleBot: noai", "max-snippet:0, noai", "otherbot: noai", "noml", "all"]
 
 agent_lines = st.sampled_from(TOKENS).map("User-agent: {}".format)
+misspelt_lines = st.builds(
+    "{} {}".format, st.sampled_from(["User agent:", "Useragent:", "User-agent"]), st.sampled_from(TOKENS)
+)
 rule_lines = st.builds(
     "{}: {}".format, st.sampled_from(["Disallow", "Allow", "disallow ", "ALLOW"]), st.sampled_from(PATHS)
 )
@@ -24,7 +27,15 @@ usage_lines = st.builds(
 )
 signal_lines = st.builds("Content-Signal: {}{}".format, st.sampled_from(["", "/a ", "/a/ "]), st.sampled_from(SIGNALS))
 other_lines = st.sampled_from(
-    ["", "# comment", "Crawl-delay: 1", "Sitemap: /s.xml", "nonsense", "DisallowAITraining: /"]
+    [
+        "",
+        "# comment",
+        "# We reserve our content for text and data mining.",
+        "Crawl-delay: 1",
+        "Sitemap: /s.xml",
+        "nonsense",
+        "DisallowAITraining: /",
+    ]
 )
 robots_bodies = st.lists(st.one_of(agent_lines, rule_lines, usage_lines, signal_lines, other_lines), max_size=14).map(
     lambda lines: "\n".join(lines).encode()
