@@ -179,6 +179,14 @@ def test_a_report_on_what_is_no_host_is_refused(capsys, facts_file, crawl, host)
     assert "is no host" in capsys.readouterr().err
 
 
+def test_a_summary_that_is_older_than_what_it_tells_is_warned_of(tmp_path, capsys, crawl):
+    for day, warned in (("2020-01-01", True), ("9999-12-31", False)):
+        (tmp_path / "facts.toml").write_text(f"[summary]\nupdated = {day}\n")
+        facts = ("--facts", tmp_path / "facts.toml", "--evidence", crawl)
+        assert document("training-summary", *facts, "--out", tmp_path / "summary.md") == 0
+        assert ("date the summary anew" in capsys.readouterr().err) is warned
+
+
 def test_days_in_the_wrong_order_are_refused(tmp_path, capsys, facts_file, crawl):
     days = ("--since", "2026-12-01", "--until", "2026-11-01")
     assert document("evidence-report", "--facts", facts_file, "--evidence", crawl, *days) == 2

@@ -120,6 +120,8 @@ def _make(make: Callable[[Facts, Observed], Document], arguments: Namespace) -> 
             print(f"optout document: the log {log.origin} does not verify and bears no statement", file=sys.stderr)
     facts = read(arguments.facts)
     _warn_of_what_is_overdue(facts)
+    if arguments.name == "training-summary":
+        _warn_of_an_old_day(facts, observed)
     return make(facts, observed)
 
 
@@ -162,6 +164,17 @@ def _record(name: str, data: bytes, directory: Path) -> str:
         return log.document(name, [data], datetime.now(UTC))
     finally:
         log.close(datetime.now(UTC))
+
+
+def _warn_of_an_old_day(facts: Facts, observed: Observed) -> None:
+    """A summary that says it was last updated before what it tells of happened would be a new version."""
+    updated = facts.summary.updated
+    if updated and observed.dated > updated.isoformat():
+        print(
+            f"optout document: summary.updated is {updated}, and a log has decisions of {observed.dated}: date the "
+            "summary anew, and list the change in summary.changes",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_what_is_overdue(facts: Facts) -> None:
