@@ -93,6 +93,7 @@ WORDS = frozenset(directive.encode() for directive in DIRECTIVES)
 
 _AGENT = re.compile(r"\*|(?=[\w.-]*[a-z])[\w.-]+(?:/[\w.+-]*)?", re.ASCII)
 _BETWEEN_WORDS = re.compile(r"[\s;|\"']+")
+_YES = re.compile(r"[:=](?:1|true|yes)?\Z")
 _BETWEEN_NAMES = re.compile(r"[\s,;|]+")
 
 
@@ -196,11 +197,18 @@ def parse_directives(text: str, agent: str = EVERYONE) -> Iterator[tuple[str, st
         directive = ":".join(pieces[len(prefixes) :])
         yield agent, directive, True
         if directive not in DIRECTIVES:
-            yield from ((agent, word, False) for word in _BETWEEN_WORDS.split(directive) if word in DIRECTIVES)
+            words = map(_affirmed, _BETWEEN_WORDS.split(directive))
+            yield from ((agent, word, False) for word in words if word in DIRECTIVES)
+
+
+def _affirmed(word: str) -> str:
+    """A directive without the yes that somebody put behind it, as in `noai:true`."""
+    return _YES.sub("", word)
 
 
 def _is_agent(head: str) -> bool:
-    valued = head in VALUED or head.startswith("max-")
+    """Whether a name before a colon is that of an agent; no agent has the name of a directive."""
+    valued = head in VALUED or head in DIRECTIVES or head.startswith("max-")
     return not valued and _AGENT.fullmatch(head) is not None
 
 
@@ -339,7 +347,7 @@ PROTOCOL = Protocol(
     ),
     read=read,
     problems={
-        "robots-directives.no-commas": "Directives are not separated by commas, so that by the letter they are one.",
+        "robots-directives.no-commas": "Directives lack commas between them or carry a value: unknown by the letter.",
         "robots-directives.malformed-field": "Robots-Tag is no structured-field list of agents with rules.",
         "robots-directives.bare-rule": "Robots-Tag names a rule where an agent should be.",
         "robots-directives.wrong-attribute": "A meta element is named by http-equiv or property instead of name.",

@@ -488,7 +488,7 @@ def _unset(layer: Layer, reservations: list[_Written], conditions: tuple[tuple[s
     for written in reservations:
         if written.text not in MEANING:
             yield Problem("tdmrep.value", written.place)
-        if any(part.strip(" \t\"'").lower() in MEANT_AS_ONE for part in re.split(r"[,;]", written.text)):
+        if any(part.strip(" \t\"'/").lower() in MEANT_AS_ONE for part in re.split(r"[,;]", written.text)):
             yield _page_statement(layer, written, "1", Leniency.MALFORMED_RESERVATIONS, conditions)
 
 
