@@ -107,6 +107,8 @@ def test_a_page_may_reserve_what_its_origin_does_not(store, tmp_path):
         {"url": "https://open.example/b", "html": plain},
         {"url": "https://open.example/c", "headers": {"X-Robots-Tag": "noai"}},
         {"url": "https://open.example/d", "headers": '[["tdm-reservation", "1"]]'},
+        {"url": "https://open.example/d", "headers": [{"key": "X-Robots-Tag", "value": "noai"}]},
+        {"url": "https://open.example/d", "headers": ["Server: x", "X-Robots-Tag: noai"]},
         {"url": "https://unknown.example/e", "html": page},
         {"url": "no url", "html": page},
         {"url": "no url", "html": plain},
@@ -115,9 +117,9 @@ def test_a_page_may_reserve_what_its_origin_does_not(store, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in data))
     assert audit(store, tmp_path / "out", path, "--policy", "literal") == 0
     found = rows(tmp_path / "out")
-    assert [row["effect"] for row in found] == ["deny", "permit", "deny", "deny", "deny", "deny", "review"]
-    assert [row["status"] for row in found[4:]] == ["unknown", "malformed", "malformed"]
-    assert found[4]["protocol"] == found[5]["protocol"] == "robots-directives"
+    assert [row["effect"] for row in found] == ["deny", "permit", *["deny"] * 6, "review"]
+    assert [row["status"] for row in found[6:]] == ["unknown", "malformed", "malformed"]
+    assert found[6]["protocol"] == found[7]["protocol"] == "robots-directives"
 
 
 def test_the_date_of_a_row_chooses_the_state(store, tmp_path):

@@ -114,10 +114,14 @@ def dates_at(rows: Iterable[Row], name: str) -> np.ndarray | None:
     dates = [value_at(row, name) for row in rows]
     if all(date is None for date in dates):
         return None
-    return np.array([seconds(pa.array([date]))[0] if type(date) in _DATES else NO_DATE for date in dates], np.int64)
+    # All texts at once and all numbers at once: Arrow takes as long for one as for thousands.
+    texts = seconds(pa.array([date if isinstance(date, str) else None for date in dates], pa.string()))
+    numbers = seconds(pa.array([float(date) if type(date) in _NUMBERS else None for date in dates], pa.float64()))
+    found: np.ndarray = np.where(texts == NO_DATE, numbers, texts)
+    return found
 
 
-_DATES = (str, int, float)
+_NUMBERS = (int, float)
 
 
 class _Pairs(list[tuple[str, Any]]):

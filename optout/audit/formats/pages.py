@@ -48,8 +48,8 @@ def bytes_of(value: object) -> bytes:
 def headers_of(value: object) -> Headers:
     """Header fields however a dataset writes them; what cannot be understood is no header field.
 
-    Objects, lists of pairs, lists of objects with `name` and `value`, JSON of any of these, and the lines that a
-    server sends, in one text or a list, are understood.
+    Objects, lists of pairs, lists of objects with `name` (or `key`) and `value`, JSON of any of these, and the lines
+    that a server sends, in one text or a list, are understood.
     """
     if isinstance(value, bytes):
         value = value.decode("latin-1")
@@ -77,8 +77,8 @@ def _pair(item: object) -> Headers:
         return headers_of(item)
     if isinstance(item, list | tuple) and len(item) == 2:
         return tuple((str(item[0]), text) for text in _texts(item[1]))
-    if isinstance(item, Mapping) and {"name", "value"} <= item.keys():
-        return tuple((str(item["name"]), text) for text in _texts(item["value"]))
+    if isinstance(item, Mapping) and "value" in item and (named := item.keys() & {"name", "key"}):
+        return tuple((str(item[named.pop()]), text) for text in _texts(item["value"]))
     return ()
 
 
