@@ -384,6 +384,17 @@ def test_dates_that_are_none_cost_no_other_row(store, tmp_path):
     assert [row["date"] for row in rows(tmp_path / "out")] == [None] * 6 + [datetime(2025, 6, 1, tzinfo=UTC)]
 
 
+@pytest.mark.parametrize("document", [{"count": 5, "url": GOOD}, [{"url": GOOD}, {"url": REFUSED}]])
+def test_a_json_document_over_several_lines_is_no_json_lines(store, tmp_path, document):
+    """As img2dataset writes statistics beside its samples, and many write small datasets: no row is made up of it."""
+    (tmp_path / "00000_stats.json").write_text(json.dumps(document, indent=4))
+    (tmp_path / "00000.tar").write_bytes(tar_of(("a.json", about("a"))))
+    assert audit(tmp_path / "0*", store, tmp_path / "out") == 2
+    assert [row["file"] for row in rows(tmp_path / "out")] == ["00000.tar"]
+    files = json.loads((tmp_path / "out/report.json").read_text())["files"]
+    assert "jq -c" in files[1]["unreadable"]
+
+
 def test_a_byte_order_mark_costs_no_row(store, tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"url": "%s"}\n{"url": "%s"}\n' % (GOOD.encode(), REFUSED.encode()))

@@ -13,6 +13,7 @@ from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report,
 from optout.audit.formats.objects import Objects, Row, Unclear, dates_at, numbers_at, texts_at, value_at
 from optout.audit.formats.packed import BROKEN, packed, unpacked
 from optout.audit.formats.pages import pages_of
+from optout.errors import UnreadableInput
 
 LONGEST_LINE = 1 << 26
 """Bytes of a line that are read; a longer line is a fault, and a row without a URL."""
@@ -25,16 +26,24 @@ class LinesFormat:
     suffixes = tuple(f"{kind}{packed}" for kind in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst"))
 
     def read(self, path: Path, columns: Columns, fault: Report) -> Iterator[Batch]:
-        """Read a file as far as it can be decompressed."""
+        """Read a file as far as it can be decompressed.
+
+        Raises:
+            UnreadableInput: it is one JSON document over several lines.
+        """
         lines: list[bytes] = []
         numbers: list[int] = []
         size = number = 0
-        objects = Objects(columns)
+        objects, seen = Objects(columns), False
         try:
             with unpacked(path) as stream:
                 for number, line in enumerate(_lines(stream, fault), 1):
-                    if not line.strip():
+                    if not (text := line.strip()):
                         continue
+                    if not seen and text in _BEGINNINGS:
+                        mend = "write one object a line: jq -c '.[]' IN > OUT for an array, jq -c . for an object"
+                        raise UnreadableInput(f"{path}: one JSON document over several lines", mend=mend)
+                    seen = True
                     lines.append(line)
                     numbers.append(number)
                     size += len(line)
@@ -78,6 +87,9 @@ def _lines(stream: IO[bytes], fault: Report) -> Iterator[bytes]:
                 pass
         yield line
 
+
+_BEGINNINGS = (b"{", b"[")
+"""What the first line of a JSON document is that is written for people."""
 
 _TOO_LONG = b"..."
 """What stands for a line that is too long; its fault has been told."""
