@@ -57,6 +57,24 @@ def urls(visits):
 
 
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+@pytest.mark.parametrize("breaks", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "head",
+    [b"%s\n%s\n\n", b"%s\r\n%s\n\n", b"%s\r\n%s\n\r\n", b"%s\r\n%s\r\n\n", b"%s\n%s\r\n\r\n", b"%s\n%s\n\r\n"],
+)
+def test_a_head_with_line_feeds_alone_never_hides_the_body(tmp_path, name, head, breaks):
+    """A server may end lines so; the library would give an empty file, which permits everything."""
+    block = head % (b"HTTP/1.1 200 OK", b"Content-Type: text/plain") + CLOSED.replace(b"\n", breaks)
+    fields = b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://0.example/robots.txt\r\n"
+    fields += b"WARC-Date: 2025-06-01T00:00:00Z\r\nContent-Type: application/http; msgtype=response\r\n"
+    made = fields + b"Content-Length: %d\r\n\r\n" % len(block) + block + b"\r\n\r\n"
+    visits, faults = read(write(tmp_path / name, made, robots(1)))
+    assert urls(visits)[-1] == "1.example"
+    assert len(faults) == (len(visits) == 1)
+    assert all(visit.body for visit in visits)
+
+
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
 @pytest.mark.parametrize(
     ("first", "says"),
     [

@@ -11,7 +11,7 @@ import re
 from collections import OrderedDict
 from dataclasses import replace
 from io import SEEK_END
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
@@ -37,6 +37,7 @@ _EXCHANGES_REMEMBERED = 4_096
 _GZIP, _PLAIN = b"\x1f\x8b\x08", b"WARC/1."
 _CHUNK = 1 << 20
 _FIRST_CHUNK = 1 << 12
+_LINE_FEEDS = "lines of its HTTP head end in line feeds alone"
 _FAULTS_BORNE = 10_000
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -139,6 +140,7 @@ class Reader:
             if record.headers.get("Content-Type") == _LIST_TYPE:
                 yield from self._documents(json.loads(record.reader.read(_LARGEST)))
             elif (exchange := self._exchange(record)) is not None:
+                _check_empty(exchange, path, self.at)
                 self._exchanges.put(record.record_id or "", exchange)
                 if exchange.role.startswith("/"):
                     yield (exchange,)
@@ -223,6 +225,21 @@ def _is_empty(found: tuple[Exchange, ...] | Fault) -> bool:
     return isinstance(found, tuple) and any(exchange.status == 200 and not exchange.body for exchange in found)
 
 
+def _check_empty(exchange: Exchange, path: Path, at: int) -> None:
+    """Make sure that an answer is empty because it is, and not because its head has swallowed the body.
+
+    Raises:
+        _Damaged: lines of it end as the library does not see.
+    """
+    if not _is_empty((exchange,)):
+        return
+    with path.open("rb") as file:
+        file.seek(at)
+        block = next(iter(ArchiveIterator(file, parse_http=False))).reader.read(_CHUNK)
+    if b"\n" in block.replace(b"\r\n", b""):
+        raise _Damaged(_LINE_FEEDS)
+
+
 def _pass_over(kind: str) -> None:
     """A record of a type that somebody made up is none of ours; one whose type is no word at all is damaged."""
     if not _WORD.fullmatch(kind):
@@ -241,9 +258,14 @@ def _http(record: WarcRecord) -> HeaderMap | None:
 
     Raises:
         OSError: it is too long, or its chunks end early.
+        _Damaged: it cannot be told from the body.
     """
     record.parse_http(auto_decode="transfer")
-    return record.http_headers
+    http = cast("HeaderMap | None", record.http_headers)
+    # The library takes what follows a line feed alone for part of the line: the body would be missing, and permit.
+    if http is not None and any("\n" in text for text in (http.status_line or "", *(value for _, value in http))):
+        raise _Damaged(_LINE_FEEDS)
+    return http
 
 
 def _headers(record: WarcRecord, http: HeaderMap) -> tuple[tuple[str, str], ...]:
