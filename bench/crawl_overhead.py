@@ -221,8 +221,8 @@ class Stopwatch:
         label = f"{owner.__name__}.download_request"
         make = owner.__init__
 
-        def init(component: Any, guard: Any, inner: Any) -> None:  # noqa: ANN401
-            make(component, guard, inner)
+        def init(component: Any, guard: Any, inner: Any, crawler: Any) -> None:  # noqa: ANN401
+            make(component, guard, inner, crawler)
             download = inner.download_request
 
             async def timed(request: Any) -> Any:  # noqa: ANN401

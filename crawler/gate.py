@@ -16,7 +16,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from crawler.guard import guard_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scrapy import Request
     from scrapy.core.downloader.handlers import DownloadHandlerProtocol
@@ -74,7 +74,7 @@ class Gate:
         """
         self._guard.check(request)
         try:
-            response = self._guard.received(request, await self._download(request))
+            response = self._guard.received(request, await self._ask(request))
         except StopDownload as stop:
             # The exception would hand what has arrived of a denied page to the spider's errback.
             if stop.response is None or not self._guard.was_stopped(request):
@@ -86,10 +86,11 @@ class Gate:
         self._guard.passed(request, response)
         return response
 
-    async def _download(self, request: Request) -> Response:
-        given = (request, self._crawler.spider) if self._is_old else (request,)
-        response: Response = await ensure_awaitable(self._inner.download_request(*given))
-        return response
+    def _ask(self, request: Request) -> Awaitable[Response]:
+        if self._is_old:
+            return ensure_awaitable(self._inner.download_request(request, self._crawler.spider))
+        answer: Awaitable[Response] = self._inner.download_request(request)
+        return answer
 
     async def close(self) -> None:
         """Close the handler behind the gate, if it can be closed."""

@@ -122,6 +122,9 @@ def write_description(layout: Layout, description: Description) -> Description:
     return read_description(layout) or description
 
 
+_RESTORE = "restore the file from a copy"
+
+
 def read_description(layout: Layout) -> Description | None:
     """Read what this directory is; None where it is no evidence directory yet.
 
@@ -138,11 +141,13 @@ def read_description(layout: Layout) -> Description | None:
     except FileNotFoundError:
         return None
     except OSError as fault:
-        raise EvidenceError(f"{layout.description} cannot be read", place=fault.strerror) from fault
+        mend = "name a directory that this process may read and write"
+        raise EvidenceError(f"{layout.description} cannot be read", place=fault.strerror, mend=mend) from fault
     except (ValueError, KeyError, TypeError) as fault:
-        raise EvidenceError(f"{layout.description} is damaged", place=str(fault)) from fault
+        raise EvidenceError(f"{layout.description} is damaged", place=str(fault), mend=_RESTORE) from fault
     if data != _written(found):
-        raise EvidenceError(f"{layout.description} is damaged", place="it holds more or less than was written")
+        place = "it holds more or less than was written"
+        raise EvidenceError(f"{layout.description} is damaged", place=place, mend=_RESTORE)
     return found
 
 
