@@ -105,8 +105,9 @@ def authority_of(url: str) -> str | None:
 def match_target(url: str) -> str:
     """What of an absolute URL a path rule is compared with: path and query (RFC 9309 section 2.2.2), normalised.
 
-    An empty path is `/`, and the fragment is dropped. Dot segments stay, because the comparison is by octets. A `*`
-    or `$` becomes its escape, which is how a rule names these two literally (RFC 9309 section 2.2.3).
+    An empty path is `/`, the fragment is dropped, and dot segments are walked, as clients and servers do before
+    anything is fetched (see `without_dot_segments`). A `*` or `$` becomes its escape, which is how a rule names these
+    two literally (RFC 9309 section 2.2.3).
 
     Raises:
         MalformedUrl: as for `origin_of`, except that the host is not looked at.
@@ -114,7 +115,11 @@ def match_target(url: str) -> str:
     rest = _split(url)[2]
     if not rest.startswith("/"):
         rest = "/" + rest
-    return normalise_target(rest)
+    target = normalise_target(rest)
+    if "/." not in target:
+        return target
+    path, mark, query = target.partition("?")
+    return _walked(path) + mark + query
 
 
 def normalise_target(path: str) -> str:
@@ -173,6 +178,11 @@ def without_dot_segments(url: str) -> str:
     if _DOT_SEGMENT.search(url) is None or (parts := _PATH.fullmatch(url)) is None:
         return url
     before, path, after = parts.groups()
+    return before + _walked(path) + after
+
+
+def _walked(path: str) -> str:
+    """A path without dot segments (RFC 3986 section 5.2.4)."""
     walked: list[str] = []
     dots = ""
     for segment in path.split("/")[1:]:
@@ -183,7 +193,7 @@ def without_dot_segments(url: str) -> str:
             walked.append(segment)
     if dots in {".", ".."}:
         walked.append("")
-    return f"{before}/{'/'.join(walked)}{after}"
+    return f"/{'/'.join(walked)}"
 
 
 def _clean(url: str) -> str:

@@ -98,6 +98,22 @@ def test_every_row_has_the_answer_of_the_engine_in_every_tier():
             assert found == (one or answers[0][0]), text
 
 
+DOTTED = {
+    "/x/../a/y": False, "/a/../z": True, "/a/..": True, "/./a": False, "/%2e%2E/a": False, "/x/%2e./a?/../": False,
+    "/z?/../a": True, "/.a": True, "/x/.../a": True, "/x/y/../../a/b": True, "/a-b/./c": False,
+    "/long-before-what-is-to-be-found/../a": False, "/z#/../a": True, "/z%20/../a": False, "//../a": False,
+}  # fmt: skip
+"""Whether paths may be fetched, which clients ask for without their dot segments (WHATWG URL, path state)."""
+
+
+@pytest.mark.parametrize("kernel", TIERS)
+def test_dot_segments_go_around_no_rule(kernel):
+    store, urls = Memory(ROBOTS), [f"https://example.com{path}" for path in DOTTED]
+    found = judged(store, pa.array(urls), kernel)
+    assert found == expected(store, urls)
+    assert dict(zip(DOTTED, (one.access is Effect.PERMIT for one in found), strict=True)) == DOTTED
+
+
 def test_octets_that_are_no_text_have_the_same_answer_in_every_tier():
     store = Memory(ROBOTS)
     answers = [judged(store, pa.array(OCTETS, pa.binary()), kernel) for kernel in TIERS]

@@ -23,7 +23,7 @@ from protego import Protego
 from optout.errors import MalformedUrl
 from optout.syntax.robots_agents import product_token
 from optout.syntax.robots_txt import AGENT, ALLOW, DISALLOW, parse, rule_for
-from optout.urls import match_target
+from optout.urls import match_target, without_dot_segments
 
 try:
     from jwm.robotstxt.googlebot import RobotsMatcher
@@ -122,6 +122,10 @@ def _without_escapes(question: Question) -> Question:
     return question._replace(body=plain(question.body), url=plain(question.url))
 
 
+def _without_dot_segments(question: Question) -> Question:
+    return question._replace(url=without_dot_segments(question.url))
+
+
 def _without_index(question: Question) -> Question:
     return question._replace(body=question.body.replace("/index.htm", "/andex.htm"))
 
@@ -163,6 +167,8 @@ DIFFERENCE_CLASSES: Mapping[str, Callable[[Question], Question]] = {
     "no path": _only_paths,
     # Google decodes no escapes and expects URLs without non-ASCII; Protego's normal form is another than ours.
     "escapes": _without_escapes,
+    # They are given URLs as they stand, and leave dot segments to whoever asks.
+    "dot segments": _without_dot_segments,
     # Both read an Allow of /index.html as one of its folder as well.
     "index": _without_index,
 }

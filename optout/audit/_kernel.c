@@ -1,8 +1,8 @@
 /* The compiled tier of the audit: finding origins and matching paths for a whole column of URLs.
  *
  * It means exactly what optout/audit/locate.py and optout/audit/matcher.py mean, and one set of tests holds all three
- * equal. A URL that is not judged as it is written (with tabs or line breaks in it, or white space or controls at its
- * end), and one whose beginning does not tell its origin, are left to Python.
+ * equal. A URL that is not judged as it is written (with tabs or line breaks in it, white space or controls at its
+ * end, or segments that begin with a dot), and one whose beginning does not tell its origin, are left to Python.
  *
  * `Beginnings` cuts columns at the third slash and numbers the distinct texts before it, which it keeps from column to
  * column. A `Matcher` is the flat form of `optout.audit.matcher.Matcher`: an array of 32-bit numbers followed by all
@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* Of what Python and this file say to each other; `judge.py` has the same number, and both change together. */
-#define EDITION 1
+#define EDITION 2
 
 #define UNKNOWN (-1)
 #define PERMITS 1
@@ -499,6 +499,32 @@ static int target_room(Target *target, Py_ssize_t size) {
     return 0;
 }
 
+#define WIDTH 16
+
+/* Whether any of sixteen octets is more than zero. */
+static int any(const unsigned char *octets) {
+    uint64_t words[WIDTH / 8];
+    memcpy(words, octets, WIDTH);
+    return (words[0] | words[1]) != 0;
+}
+
+static inline void dots_within(const char *text, unsigned char *dots) {
+    for (int at = 0; at < WIDTH; at++) dots[at] |= (text[at] == '/') & (text[at + 1] == '.');
+}
+
+/* Whether a segment begins with a dot; only those can be dot segments, which are walked before a URL is judged. */
+static int dotted(const char *text, const char *end) {
+    unsigned char dots[WIDTH] = {0};
+    if (end - text > WIDTH) {
+        dots_within(end - WIDTH - 1, dots);
+        for (; end - text > WIDTH; text += WIDTH) dots_within(text, dots);
+        return any(dots);
+    }
+    for (; end - text > 1; text++)
+        if (text[0] == '/' && text[1] == '.') return 1;
+    return 0;
+}
+
 /* Write the normal form of what follows the third slash; -1 where there is no memory. */
 static int normalise(Target *target, const char *text, Py_ssize_t size) {
     const char *fragment = memchr(text, '#', (size_t)size);
@@ -568,10 +594,14 @@ static int refused(Matcher *theirs, Target *target, const char *text, Py_ssize_t
     return number < 0 ? -1 : number > 0;
 }
 
+/* Said of a row that is left to Python as a whole. */
+#define LEFT INT32_MIN
+
 /* What a row comes to: its outcome, or -2 less its combination where Python has to say; UNKNOWN where memory is short. */
 static int32_t outcome_of(Matcher *self, Target *target, const char *text, Py_ssize_t size, int odd) {
     target->alike = 1;
     if (odd && normalise(target, text, size) < 0) return UNKNOWN;
+    if (odd && dotted(target->text, target->text + target->size)) return LEFT;
     int32_t number = odd ? match_one(self, target->text, target->size) : match_one(self, text, size);
     if (number < 0) return UNKNOWN;
     int32_t outcome = self->outcomes[number];
@@ -623,8 +653,9 @@ static int outcomes(PyObject *matchers, const int32_t *lasts, int32_t many, cons
             }
             const Tail *tail = &tails[at];
             if (tail->size < 0) continue;
-            result[tail->row] = outcome_of((Matcher *)item, &target, tail->text, tail->size, tail->odd);
-            good = result[tail->row] != UNKNOWN;
+            int32_t found = outcome_of((Matcher *)item, &target, tail->text, tail->size, tail->odd);
+            if (found != LEFT) result[tail->row] = found;
+            good = found != UNKNOWN;
         }
     }
     PyMem_Free(target.text);
@@ -749,8 +780,6 @@ static const char *third_slash(const char *text, const char *end) {
     return NULL;
 }
 
-#define WIDTH 16
-
 /* What sixteen octets hold, gathered place by place; compilers look at all sixteen at a time. */
 static inline void kinds_within(const char *text, unsigned char *odd, unsigned char *dropped) {
     for (int at = 0; at < WIDTH; at++) {
@@ -758,13 +787,6 @@ static inline void kinds_within(const char *text, unsigned char *odd, unsigned c
         odd[at] |= (byte < 0x21) | (byte > 0x7E) | (byte == '#') | (byte == '$') | (byte == '%') | (byte == '*');
         dropped[at] |= (byte == '\t') | (byte == '\n') | (byte == '\r');
     }
-}
-
-/* Whether any of sixteen octets is more than zero. */
-static int any(const unsigned char *octets) {
-    uint64_t words[WIDTH / 8];
-    memcpy(words, octets, WIDTH);
-    return (words[0] | words[1]) != 0;
 }
 
 /* What octets hold; the last sixteen are looked at together, though some of them a second time. */
@@ -807,7 +829,8 @@ static int cut(const Column *column, Py_ssize_t row, int longest, Beginning *fou
     int32_t length = (int32_t)(slash - text);
     *found = (Beginning){text, hashed(text, (size_t)length), length, UNKNOWN, row};
     int after = kinds(slash, end);
-    found->start = after & DROPPED || (unsigned char)end[-1] <= 0x20 ? UNKNOWN : after ? -2 - length : length;
+    int left = after & DROPPED || (unsigned char)end[-1] <= 0x20 || dotted(slash, end);
+    found->start = left ? UNKNOWN : after ? -2 - length : length;
     return 1;
 }
 

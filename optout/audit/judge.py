@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from optout.model import Exchange
     from optout.policy import Policy
 
-KERNEL_EDITION = 1
+KERNEL_EDITION = 2
 """Of what Python and `_kernel.c` say to each other, which has the same number; both change together."""
 
 

@@ -218,21 +218,22 @@ def _marked(data: bytes | pa.Buffer, places: np.ndarray, begins: np.ndarray) -> 
     found = np.zeros(len(begins), bool)
     octets = np.frombuffer(data, np.uint8)[: places[-1]]
     for first in range(places[0], places[-1], _STEP):
-        at = np.flatnonzero(_strange(octets[first : first + _STEP])).astype(places.dtype) + first
+        at = np.flatnonzero(_strange(octets[first : first + _STEP + 1])).astype(places.dtype) + first
         rows = np.searchsorted(places, at, side="right") - 1
         found[rows[at >= begins[rows]]] = True
     return found
 
 
 def _strange(octets: np.ndarray) -> np.ndarray:
-    """Which octets are not "!" to "~", or are "#", "$", "%" or "*"; what is below wraps around."""
+    """Which octets are not "!" to "~", are "#", "$", "%" or "*", or a "/" before a "."; what is below wraps around."""
     found: np.ndarray = octets - _FIRST > _LAST - _FIRST
     found |= octets - _HASH <= _PERCENT - _HASH
     found |= octets == _STAR
+    found[:-1] |= (octets[:-1] == _SLASH) & (octets[1:] == _DOT)
     return found
 
 
-_FIRST, _LAST, _HASH, _PERCENT, _STAR = (np.uint8(ord(sign)) for sign in "!~#%*")
+_FIRST, _LAST, _HASH, _PERCENT, _STAR, _SLASH, _DOT = (np.uint8(ord(sign)) for sign in "!~#%*/.")
 # So many octets, and what is made of them, stay in the processor's cache.
 _STEP = 1 << 16
 

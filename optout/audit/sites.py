@@ -22,7 +22,7 @@ from optout.audit.shelf import WORTH_A_SEGMENT, Record
 from optout.engine.precedence import pattern_of
 from optout.model import RESOURCE, Coverage, Effect
 from optout.syntax.patterns import NO_MATCH
-from optout.urls import match_target
+from optout.urls import match_target, without_dot_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -235,6 +235,7 @@ class Site:
     def _settled(self, combination: int, number: int, target: str | None, url: str) -> int:
         """What the second reader makes of a number that permits access, where it has to be asked."""
         target = match_target(url) if target is None else target
+        url = without_dot_segments(url)
         if reads_alike(target, url) and not self._doubted(combination):
             return number
         form = their_form(target, url)

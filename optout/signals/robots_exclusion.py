@@ -42,7 +42,7 @@ from optout.model import (
 )
 from optout.protocol import Precedence, Protocol, WellKnown
 from optout.syntax import robots_txt
-from optout.urls import origin_of
+from optout.urls import origin_of, without_dot_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -306,7 +306,8 @@ class _SecondReading:
         return tuple(dict.fromkeys(beginnings)), tuple(dict.fromkeys(runs))
 
     def forbids(self, url: str) -> bool:
-        """Whether Protego forbids a URL."""
+        """Whether Protego forbids a URL, whose dot segments are walked as for our own reader."""
+        url = without_dot_segments(url)
         plain = _AS_IT_STANDS.fullmatch(url)
         if plain is not None and not self._may_forbid(plain[1]):
             return False

@@ -60,10 +60,11 @@ def test_what_stands_beneath_a_missing_url_is_never_read(urls, data):
 
 def test_an_octet_makes_its_own_row_odd_wherever_the_column_is_cut_into_steps(monkeypatch):
     monkeypatch.setattr("optout.audit.locate._STEP", 16)
-    signs = ["", "é", "%", "#", "$", "*", " ", "\x7f", "!", "~", "&"]
+    signs = ["", "é", "%", "#", "$", "*", " ", "\x7f", "/.", "!", "~", "&", "/", "."]
     tails = ["x" * length + sign for sign in signs for length in range(20)]
     located = Locator().locate(pa.array([f"https://a.example/{tail}" for tail in tails])[7:])
-    assert located.odd.tolist() == [tail[-1:] in tuple("é%#$* \x7f") for tail in tails[7:]]
+    odd = [tail[-1:] in tuple("é%#$* \x7f") or "/." in f"/{tail}" for tail in tails[7:]]
+    assert located.odd.tolist() == odd
 
 
 def test_every_octet_that_a_target_does_not_hold_as_it_is_makes_its_row_odd():
@@ -71,4 +72,5 @@ def test_every_octet_that_a_target_does_not_hold_as_it_is_makes_its_row_odd():
     located = Locator().locate(pa.array(urls))
     for url, odd in zip(urls, located.odd.tolist(), strict=True):
         assert odd or match_target(url) == url.removeprefix("https://a.example"), url
-    assert located.odd.sum() == 33 + 1 + 4
+    # Controls and the space, DEL, the four signs, and a segment that begins with a dot.
+    assert located.odd.sum() == 33 + 1 + 4 + 1
