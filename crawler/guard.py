@@ -300,7 +300,8 @@ class Guard:
         Raises:
             IgnoreRequest: it cannot be decoded; what nobody can read may reserve anything.
         """
-        if not response.body or b"Content-Encoding" not in response.headers:
+        # Asked of the keys, which are in their normal form, because every page is asked.
+        if not response.body or b"Content-Encoding" not in response.headers.keys():  # noqa: SIM118
             return response
         try:
             return without_codings(response, self._largest)

@@ -271,8 +271,15 @@ def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
 
     A URL that Protego cannot take apart is not forbidden by it; our own reader has decided on it.
     """
+    screen: _Screen | None = None
 
     def forbids(url: str) -> bool:
+        nonlocal screen
+        if screen is None:
+            reading = _second_reading(exchange.body, token)
+            screen = _NOTHING if reading is None else reading.screen
+        if not screen.lets_on(without_dot_segments(url)):
+            return False
         reading = _second_reading(exchange.body, token)
         return reading is not None and reading.forbids(url)
 
@@ -283,19 +290,40 @@ def second_reader(exchange: Exchange, token: str) -> Callable[[str], bool]:
 _AS_IT_STANDS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*(/(?!/)[A-Za-z0-9_.~/=-]*)")
 
 
-class _SecondReading:
-    """Protego's rules for one token, and what a path must hold for any of them to forbid it.
+class _Screen(NamedTuple):
+    """What one of which a path must begin with, or hold, for any of Protego's rules to forbid it.
 
-    Most paths hold nothing of the kind, and then Protego, which would try every wildcard rule, need not be asked.
+    Most paths hold nothing of the kind, and then Protego, which would try every wildcard rule, need not be asked. This
+    is kept for as long as an origin is, while all that Protego read is large and is kept for a few origins only.
     """
+
+    beginnings: tuple[str, ...]
+    runs: tuple[str, ...]
+
+    def lets_on(self, url: str) -> bool:
+        """Whether Protego has to be asked."""
+        plain = _AS_IT_STANDS.fullmatch(url)
+        if plain is None or plain[1].startswith(self.beginnings):
+            return True
+        for run in self.runs:  # noqa: SIM110 - a generator would cost more than the search
+            if run in plain[1]:
+                return True
+        return False
+
+
+_NOTHING = _Screen((), ())
+
+
+class _SecondReading:
+    """Protego's rules for one token."""
 
     def __init__(self, parsed: Protego, token: str) -> None:
         self._parsed = parsed
         self._token = token
 
     @cached_property
-    def _beginnings_and_runs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What one of which a path must begin with, or hold; found at the first question."""
+    def screen(self) -> _Screen:
+        """What a path must hold for any of them to forbid it."""
         beginnings, runs = [], []
         for pattern in _disallowed(self._parsed, self._token):
             first, *others = pattern.removesuffix("$").split("*")
@@ -303,27 +331,17 @@ class _SecondReading:
                 beginnings.append(first)
             else:
                 runs.append(max(others, key=len))
-        return tuple(dict.fromkeys(beginnings)), tuple(dict.fromkeys(runs))
+        return _Screen(tuple(dict.fromkeys(beginnings)), tuple(dict.fromkeys(runs)))
 
     def forbids(self, url: str) -> bool:
         """Whether Protego forbids a URL, whose dot segments are walked as for our own reader."""
         url = without_dot_segments(url)
-        plain = _AS_IT_STANDS.fullmatch(url)
-        if plain is not None and not self._may_forbid(plain[1]):
+        if not self.screen.lets_on(url):
             return False
         try:
             return not self._parsed.can_fetch(url, self._token)
         except ValueError:
             return False
-
-    def _may_forbid(self, path: str) -> bool:
-        beginnings, runs = self._beginnings_and_runs
-        if path.startswith(beginnings):
-            return True
-        for run in runs:  # noqa: SIM110 - a generator would cost more than the search
-            if run in path:
-                return True
-        return False
 
 
 def _disallowed(parsed: Protego, token: str) -> list[str]:
