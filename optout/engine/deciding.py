@@ -133,7 +133,7 @@ class CompiledOrigin:
         target = match_target(url)
         key = tuple([table.first(target) for table in self._tables])
         other_key = tuple([table.first(target) for table in self._other_tables])
-        telling = _telling(page, self.ground.policy)
+        telling = _telling(page, self.ground.policy) if page else []
         if telling or self._second:
             return self._decide_closer(url, target, key, other_key, telling)
         return self._origin_verdict(key, other_key)
