@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from optout.engine import STRICTNESS
+from optout.engine import STRICTNESS, strictest
 from optout.model import Effect, Purpose, Scope, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from optout.model import Decision, Verdict
+    from optout.model import Verdict
     from optout.policy import Policy
 
 KNOWN, UNKNOWN, MALFORMED = "known", "unknown", "malformed"
@@ -70,11 +70,6 @@ def outcome_of(verdict: Verdict, policy: Policy) -> Outcome:
         scope=signal.scope if signal else "",
         others=refuses_others or verdict.access is Effect.DENY,
     )
-
-
-def strictest(decisions: Sequence[Decision]) -> Decision:
-    """The decision with the strictest effect; the first of equals."""
-    return max(decisions, key=lambda decision: STRICTNESS[decision.effect])
 
 
 def undecided(effect: Effect, reason: str, status: str) -> Outcome:

@@ -16,7 +16,7 @@ the two equal. `others` adds what is said to other AI crawlers, `second_reader` 
 from __future__ import annotations
 
 from optout.engine.binding import Bound
-from optout.engine.conclusion import STRICTNESS, on_the_way
+from optout.engine.conclusion import STRICTNESS, on_the_way, strictest
 from optout.engine.deciding import CompiledOrigin, compile, decide
 from optout.engine.precedence import Ranked, Winner
 from optout.engine.reading import ROBOTS_ROLE, Read, carries_signals, coverage, documents, read, required_paths
@@ -37,4 +37,5 @@ __all__ = [
     "on_the_way",
     "read",
     "required_paths",
+    "strictest",
 ]

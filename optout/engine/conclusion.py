@@ -120,7 +120,7 @@ def on_the_way(first: Verdict, then: Verdict, where: str) -> Verdict:
     return replace(
         first,
         states={purpose: _of_both(first.states[purpose], then.states[purpose]) for purpose in first.states},
-        decisions=tuple(max(pair, key=_strictness) for pair in zip(first.decisions, then.decisions, strict=True)),
+        decisions=tuple(strictest(pair) for pair in zip(first.decisions, then.decisions, strict=True)),
         access=max(first.access, then.access, key=STRICTNESS.__getitem__),
         signals=tuple(dict.fromkeys((*first.signals, *(_elsewhere(item, where) for item in then.signals)))),
         advisory=tuple(purpose for purpose in Purpose if purpose in {*first.advisory, *then.advisory}),
@@ -139,8 +139,9 @@ def _of_both(one: State, other: State) -> State:
     return one if one is other else State.UNSPECIFIED
 
 
-def _strictness(decision: Decision) -> int:
-    return STRICTNESS[decision.effect]
+def strictest(decisions: Iterable[Decision]) -> Decision:
+    """The decision with the strictest effect; the first of equals."""
+    return max(decisions, key=lambda decision: STRICTNESS[decision.effect])
 
 
 def _elsewhere(found: Found, where: str) -> Found:
