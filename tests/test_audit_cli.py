@@ -258,7 +258,7 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(store, tmp_path):
 
 def test_an_interruption_is_told_in_one_line_even_as_processes_begin(store, tmp_path):
     for number in range(8):
-        (tmp_path / f"{number}.jsonl").write_text('{"url": "https://open.example/"}\n' * 1_000)
+        (tmp_path / f"{number}.jsonl").write_text('{"url": "https://open.example/"}\n' * 50_000)
     command = [Path(sys.executable).with_name("optout"), "audit", tmp_path / "*.jsonl", "--store", store]
     command += ["--out", tmp_path / "out", "--workers", "2", "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:

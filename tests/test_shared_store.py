@@ -438,19 +438,33 @@ def harvest(tmp_path, address, *urls, options=()):
     return main(command(tmp_path, address, *urls, options=options)[3:])
 
 
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def slow_down(origins, seconds):
+    for origin in origins:
+        origin.put("/robots.txt", Answer(hold=seconds, body=origin.host.encode()))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_harvests_share_a_list_and_ask_nobody_twice(make, kind, tmp_path):
     address = make(kind)
     with Simulator() as simulator:
         origins = [simulator.origin(host=f"127.0.3.{number + 1}") for number in range(24)]
-        for origin in origins:
-            origin.put("/robots.txt", Answer(hold=0.15, body=origin.host.encode()))
+        slow_down(origins, 2.0)
         dead = simulator.closed_port()
         urls = [*(origin.url for origin in origins), dead]
         options = ["--concurrency", "4"]
         # The same list from both ends, so that they meet in the middle and race to the end.
         nodes = [command(tmp_path, address, *order, options=options) for order in (urls, urls[::-1])]
         running = [subprocess.Popen(node, stdout=subprocess.PIPE) for node in nodes]
+        # However long a process takes to begin, neither may have done it all when the other one comes.
+        until(lambda: all(end.asked("/robots.txt") for end in (origins[0], origins[-1])))
+        slow_down(origins, 0.15)
         figures = [json.loads(node.communicate()[0])["harvested"] for node in running]
         assert [node.returncode for node in running] == [0, 0]
         assert {origin.asked("/robots.txt") for origin in origins} == {1}
@@ -474,9 +488,7 @@ def test_when_a_node_is_killed_another_does_its_work(make, tmp_path, monkeypatch
         node = command(tmp_path, address, *urls, options=["--concurrency", "3"])
         node[2] = "import optout.acquisition.claims as c; c.LEASE_SECONDS = 2.0; " + node[2]
         dead = subprocess.Popen(node)
-        deadline = time.monotonic() + 30
-        while sum(origin.asked("/robots.txt") for origin in origins) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: sum(origin.asked("/robots.txt") for origin in origins) >= 3)
         dead.send_signal(signal.SIGKILL)
         assert dead.wait() == -signal.SIGKILL
         for origin in origins:
@@ -497,9 +509,7 @@ def test_a_harvest_outlives_a_server_that_is_away_for_a_moment(request, make, tm
         process = subprocess.Popen(
             [*node, "--concurrency", "2"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        deadline = time.monotonic() + 30
-        while sum(origin.asked("/robots.txt") for origin in origins) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: sum(origin.asked("/robots.txt") for origin in origins) >= 2)
         server.stop()
         time.sleep(1.5)
         server.start()

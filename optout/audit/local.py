@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 
 from optout.audit import shard
 from optout.audit.job import Input, Job
@@ -60,9 +60,9 @@ def _pool(
 ) -> Iterator[tuple[Input, Manifest]]:
     context = get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin) as pool:
-        with _born_uninterrupted():
-            futures = {pool.submit(make, job, digest, item, directory): item for item in items}
         try:
+            with _born_uninterrupted():
+                futures = {pool.submit(make, job, digest, item, directory): item for item in items}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
@@ -72,12 +72,24 @@ def _pool(
 
 @contextmanager
 def _born_uninterrupted() -> Iterator[None]:
-    """Begin processes that hear of an interruption only when they can end without a word; here it waits."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Begin processes that hear of an interruption only when they can end without a word; here it waits.
+
+    They have the mask of the thread that begins them. That alone would not make it wait, because a signal that one
+    thread masks goes to another one, of which numeric libraries have some.
+    """
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _begin() -> None:
