@@ -11,14 +11,19 @@ from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from threading import Thread, current_thread, main_thread
+from typing import TYPE_CHECKING
 
 from optout.audit import shard
 from optout.audit.job import Input, Job
 from optout.audit.judge import Judge
+from optout.audit.reading import READING
 from optout.audit.resume import left
 from optout.audit.shard import Manifest, Place
 from optout.audit.storage import Location
 from optout.errors import UnreadableInput
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 TRIES = 4
 """How often a shard may end the process that makes it, as in the other engines."""
@@ -38,6 +43,7 @@ def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> 
     """
     digest, done, missing = left(job, files, directory)
     yield from done
+    READING.share(None)
     if workers <= 1 or len(missing) <= 1:
         yield from (make(job, digest, item, directory) for item in missing)
         return
@@ -59,7 +65,9 @@ def _pool(
     job: Job, digest: str, items: Sequence[Input], directory: Location, workers: int
 ) -> Iterator[tuple[Input, Manifest]]:
     context = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin) as pool:
+    counter = context.Value("q", 0)
+    READING.share(counter)
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin, initargs=(counter,)) as pool:
         try:
             with _born_uninterrupted():
                 futures = {pool.submit(make, job, digest, item, directory): item for item in items}
@@ -92,8 +100,12 @@ def _born_uninterrupted() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _begin() -> None:
-    """Do not outlive the process that hands out the work: nobody else would ever end this one, or use what it has."""
+def _begin(counter: Synchronized[int]) -> None:
+    """Count with the others, and do not outlive the process that hands out the work.
+
+    Nobody else would ever end this one, or use what it has.
+    """
+    READING.share(counter)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=_wait_for_parent, daemon=True).start()

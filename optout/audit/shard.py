@@ -22,6 +22,7 @@ from optout.audit.formats import Batch, Fault, format_of
 from optout.audit.formats.table import ParquetFormat
 from optout.audit.job import shard_name
 from optout.audit.memory import kept_memory
+from optout.audit.reading import READING
 from optout.audit.schema import Rows, decisions
 from optout.audit.storage import Location, Remote, give_up, near, part_of, remove, settle, state_of, write
 from optout.errors import UnreadableInput
@@ -132,7 +133,7 @@ def make(place: Place, item: Input, job: Job, digest: str, judge: Judge) -> Mani
         OutputError: the shard cannot be written.
     """
     source = state_of(item.path)
-    with writing(place.directory), kept_memory():
+    with writing(place.directory), kept_memory(), READING.under_way():
         try:
             manifest = _made(place, item, job, digest, judge, source)
         except UnreadableInput as error:

@@ -10,9 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from optout.cli import options
+from optout.cli.audit_progress import Bar
 from optout.cli.exit_codes import DONE, USAGE
 from optout.errors import UnreadableInput
 
@@ -169,7 +168,7 @@ def _audit(arguments: Namespace) -> int:
 def _made(arguments: Namespace, job: Job, mine: list[Input], directory: Location, record: _Record) -> list[Manifest]:
     """Have an engine make shards, and tell how it goes."""
     manifests: list[Manifest] = []
-    with _Bar(mine, quiet=arguments.quiet) as bar:
+    with Bar(mine, quiet=arguments.quiet) as bar:
         for manifest in _engine(arguments.engine)(job, mine, directory, arguments.workers):
             manifests.append(manifest)
             record.add(manifest)
@@ -339,47 +338,3 @@ def _summarise(report: dict[str, Any], directory: Location) -> None:
             command = step["command"].replace("OUT", str(directory))
             console.print(f"    {command}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nsee {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _size(item: Input) -> int:
-    """The bytes of an input; of one that has vanished, none."""
-    from optout.audit.storage import state_of
-
-    return sum(state_of(item.path)[:1]) if item.part is None else item.part.length
-
-
-class _Bar:
-    """Progress on stderr: a live bar on a terminal, plain lines otherwise, nothing when quiet."""
-
-    def __init__(self, files: list[Any], *, quiet: bool) -> None:
-        console = options.error_console()
-        self._sizes = {item.name: _size(item) for item in files}
-        self._total, self._done, self._rows = len(files), 0, 0
-        self._plain = not quiet and not console.is_terminal
-        self._live = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._live.add_task("auditing", total=sum(self._sizes.values()))
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def step(self, manifest: Manifest) -> None:
-        """One more file is done."""
-        self._done += 1
-        self._rows += manifest.rows
-        text = f"{self._done} of {self._total} files, {self._rows:,} rows"
-        self._live.update(self._task, advance=self._sizes.get(manifest.file, 0), description=text)
-        if self._plain:
-            print(f"audited {text}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import zstandard
 
+from optout.audit.reading import counted
 from optout.errors import UnreadableInput
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
         UnreadableInput: it cannot be opened.
     """
     try:
-        file = path.open("rb")
+        file = counted(path)
     except OSError as error:
         raise UnreadableInput(f"{path}: {error.strerror}", mend="name a readable file") from error
     with file:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from optout.audit.dates import seconds
 from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer
 from optout.audit.formats.pages import pages_of
+from optout.audit.reading import READING
 from optout.errors import UnreadableInput
 
 MOST_ROWS = 1 << 18
@@ -81,9 +82,11 @@ _DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
 def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) -> Iterator[Batch]:
     """The rows of a row group; those that cannot be read are rows all the same, without a URL."""
-    rows, given = file.metadata.row_group(group).num_rows, 0
+    about = file.metadata.row_group(group)
+    rows, given, octets = about.num_rows, 0, _octets(about)
     try:
-        for batch in file.iter_batches(_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
+        for batch in file.iter_batches(_batch_rows(about), row_groups=[group]):
+            READING.add(octets * batch.num_rows // rows)
             yield batch_of(batch, columns)
             given += batch.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -94,6 +97,11 @@ def _group(file: pq.ParquetFile, group: int, columns: Columns, fault: Report) ->
         fault(f"row group {group}, from its row {given} of {rows}", what)
         for start in range(given, rows, ROWS):
             yield lost(min(ROWS, rows - start))
+
+
+def _octets(about: pq.RowGroupMetaData) -> int:
+    """The bytes of a row group in the file."""
+    return sum(about.column(at).total_compressed_size for at in range(about.num_columns))
 
 
 def _batch_rows(about: pq.RowGroupMetaData) -> int:

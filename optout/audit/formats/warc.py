@@ -20,6 +20,7 @@ from optout.acquisition import coding
 from optout.acquisition.files import FileReader
 from optout.audit.dates import NO_DATE, moment_of
 from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
+from optout.audit.reading import counted
 from optout.errors import UnreadableInput
 from optout.model import Exchange
 from optout.syntax.sniff import HTML
@@ -317,7 +318,7 @@ def _records(stream: IO[bytes], path: Path) -> Iterator[WarcRecord]:
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        stream = path.open("rb")
+        stream = counted(path)
     except OSError as error:
         raise UnreadableInput(f"{path}: {error.strerror}", mend="name a readable file") from error
     with stream:
