@@ -63,7 +63,7 @@ def _inputs(figures: Figures) -> Iterator[Advice]:
     malformed = figures["rows"]["malformed"]
     if malformed > _OFTEN * figures["rows"]["judged"]:
         yield Advice(
-            f"{_count(malformed, 'row')} ({_share(malformed, figures)}) name no web address. If that is many, another "
+            f"{_which(malformed, 'row', figures, 'names', 'name')} no web address. If that is many, another "
             "column may hold the URLs.",
             "optout audit DATA --url-column NAME --store STORE --out OUT",
         )
@@ -77,7 +77,7 @@ def _unknown(figures: Figures) -> Iterator[Advice]:
         steps = figures["unknown_settled"]
         worth = f" The first {steps[0]['origins']:,} of them settle {steps[0]['rows']:,} rows." if steps else ""
         yield Advice(
-            f"{_count(never, 'row')} ({_share(never, figures)}) are of {_count(count, 'origin')} that the store knows "
+            f"{_which(never, 'row', figures, 'is', 'are')} of {_count(count, 'origin')} that the store knows "
             f"nothing about; the policy says {figures['policy']['unknown']}. Fetch what they say, and audit again."
             f"{worth}",
             "optout harvest OUT/unknown-origins.txt --store STORE",
@@ -93,7 +93,7 @@ def _unknown(figures: Figures) -> Iterator[Advice]:
     if figures["time"]["without_a_date"]:
         count = figures["time"]["without_a_date"]
         yield Advice(
-            f"{_count(count, 'row')} ({_share(count, figures)}) have no date that could be read: no state is theirs.",
+            f"{_which(count, 'row', figures, 'has', 'have')} no date that could be read: no state is theirs.",
             "optout audit DATA --date-column NAME --as-of crawl --store STORE --out OUT",
         )
 
@@ -109,7 +109,7 @@ def _coverage(figures: Figures) -> Iterator[Advice]:
         what = "was never looked at" if kind.endswith("not-consulted") else "could not be had"
         name = carrier or "a file"
         yield Advice(
-            f"{_count(count, 'row')} ({_share(count, figures)}) are held back only because {name} {what}.",
+            f"{_which(count, 'row', figures, 'is', 'are')} held back only because {name} {what}.",
             "optout harvest ORIGINS.txt --store STORE",
         )
 
@@ -118,8 +118,8 @@ def _time(figures: Figures) -> Iterator[Advice]:
     since = figures["time"]["reserved_since"]
     if since and not figures["retroactive"]:
         yield Advice(
-            f"{_count(since, 'kept row')} ({_share(since, figures)}) have been reserved since the day they were judged "
-            "by. Whether that matters to you is a question for a lawyer; this takes them out.",
+            f"{_which(since, 'kept row', figures, 'has', 'have')} been reserved since. Whether that matters "
+            "to you is a question for a lawyer; this takes them out.",
             "optout audit DATA --retroactive --as-of crawl --store STORE --out OUT",
         )
 
@@ -129,19 +129,24 @@ def _choices(figures: Figures) -> Iterator[Advice]:
     review = figures["rows"]["review"]
     if review:
         yield Advice(
-            f"{_count(review, 'row')} ({_share(review, figures)}) wait for a person's decision; their reasons are "
-            "below, and effect = 'review' finds them in the decisions."
+            f"{_which(review, 'row', figures, 'waits', 'wait')} for a person's decision; the reasons are below, "
+            "and effect = 'review' finds them in the decisions."
         )
     though = figures["own_token"]["kept_though_another_is_refused"]
     if though > _OFTEN * figures["rows"]["judged"]:
         yield Advice(
-            f"{_count(though, 'kept row')} ({_share(though, figures)}) are of sites that refuse some other AI crawler. "
+            f"{_which(though, 'kept row', figures, 'is', 'are')} of sites that refuse some other AI crawler. "
             "The policy key named_agents says what that means to you."
         )
 
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _which(count: int, what: str, figures: Figures, one: str, many: str) -> str:
+    """How many, what share that is, and the verb that fits."""
+    return f"{_count(count, what)} ({_share(count, figures)}) {one if count == 1 else many}"
 
 
 def _share(count: int, figures: Figures) -> str:
