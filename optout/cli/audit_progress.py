@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from datetime import timedelta
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from optout.cli import options
+from optout.cli.pace import Pace, left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 _PLAIN_SECONDS = 30.0
-_RECENT_SECONDS = 180.0
 
 
 def _size(item: Input) -> int:
@@ -44,7 +42,7 @@ class Bar:
         self._total, self._files, self._rows = sum(self._sizes.values()), 0, 0
         self._done = self._shown = 0
         self._told = monotonic()
-        self._past = deque([(self._told, 0)])
+        self._pace = Pace()
         self._plain = not quiet and not console.is_terminal
         self._live = Progress(
             TextColumn("{task.description}"),
@@ -84,9 +82,10 @@ class Bar:
         """Show now and then how far the reading is, though no file may be done for hours."""
         while not self._end.wait(_LOOK_SECONDS):
             self._show()
+            pace = self._pace.at(self._shown)
             if self._plain and monotonic() - self._told > _PLAIN_SECONDS:
                 self._told = monotonic()
-                print(f"auditing: {self._share():.0%} read{self._left()}; done: {self._text()}", file=sys.stderr)
+                print(f"audited {self._text()}{left(self._shown, self._total, pace)}", file=sys.stderr)
 
     def _show(self) -> None:
         from optout.audit.reading import READING
@@ -97,18 +96,3 @@ class Bar:
 
     def _text(self) -> str:
         return f"{self._files} of {len(self._sizes)} files, {self._rows:,} rows"
-
-    def _share(self) -> float:
-        return self._shown / self._total if self._total else 1.0
-
-    def _left(self) -> str:
-        """About how long it will still take, at the pace of the last minutes: what an earlier run did took no time."""
-        now = monotonic()
-        while len(self._past) > 1 and now - self._past[0][0] > _RECENT_SECONDS:
-            self._past.popleft()
-        then, was = self._past[0]
-        self._past.append((now, self._shown))
-        if was == self._shown:
-            return ""
-        left = (self._total - self._shown) * (now - then) / (self._shown - was)
-        return f", about {timedelta(seconds=round(left))} left"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from datetime import timedelta
 from time import monotonic
 from typing import Self
 
@@ -13,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from optout.cli import options
+from optout.cli.pace import Pace, left
 
 _LISTED_FAULTS = 50
 _PLAIN_SECONDS = 10.0
-_RECENT_SECONDS = 60.0
 
 
 def table(*columns: str) -> Table:
@@ -46,10 +44,7 @@ class Faults:
 
 
 class Track:
-    """Progress on stderr: a live bar on a terminal, a line now and then otherwise, nothing when quiet.
-
-    Rate and estimate are those of the last minute, because what was done in an earlier run is passed in no time.
-    """
+    """Progress on stderr: a live bar on a terminal, a line now and then otherwise, nothing when quiet."""
 
     def __init__(self, verb: str, noun: str, total: int | None, *, quiet: bool) -> None:
         """Begin; `total` is in the unit of `at` in `show`."""
@@ -57,7 +52,7 @@ class Track:
         self._verb, self._noun, self._total = verb, noun, total
         self._plain = not quiet and not console.is_terminal
         self._told = monotonic()
-        self._past: deque[tuple[float, int, int]] = deque([(self._told, 0, 0)])
+        self._pace, self._way = Pace(), Pace()
         self._live = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -84,21 +79,10 @@ class Track:
             more: what else to say.
             at: how far that is on the way to the total, if the total is not in the same unit.
         """
-        now, place = monotonic(), count if at is None else at
-        while len(self._past) > 1 and now - self._past[1][0] > _RECENT_SECONDS:
-            self._past.popleft()
-        then, counted, was_at = self._past[0]
-        seconds = max(now - then, 0.001)
-        if now - self._past[-1][0] > 1.0:
-            self._past.append((now, count, place))
-        line = f"{self._verb} {count:,} {self._noun}, {(count - counted) / seconds:,.0f} a second, {more}"
+        place = count if at is None else at
+        pace, way = self._pace.at(count), self._way.at(place)
+        line = f"{self._verb} {count:,} {self._noun}, {pace:,.0f} a second, {more}"
         self._live.update(self._task, completed=place, description=line)
-        if self._plain and now - self._told > _PLAIN_SECONDS:
-            self._told = now
-            print(f"{line}{self._left(place, (place - was_at) / seconds)}", file=sys.stderr)
-
-    def _left(self, place: int, pace: float) -> str:
-        if not self._total or pace <= 0:
-            return ""
-        left = timedelta(seconds=round(max(self._total - place, 0) / pace))
-        return f", {min(place / self._total, 1):.0%} done, about {left} left"
+        if self._plain and monotonic() - self._told > _PLAIN_SECONDS:
+            self._told = monotonic()
+            print(f"{line}{left(place, self._total, way)}", file=sys.stderr)
