@@ -18,7 +18,8 @@ class OptoutError(Exception):
 
     def __init__(self, message: str, *, place: str | None = None, mend: str | None = None) -> None:
         """Keep the three parts apart, so that a program can use them, and join them for people."""
-        self.message = message
+        # The name of a file need not be text, and what is said of it has to be written down.
+        self.message = message = message.encode("utf-8", "backslashreplace").decode()
         self.place = place
         self.mend = mend
         head = f"{message} ({place})" if place else message

@@ -199,7 +199,12 @@ def _here(path: Path) -> Iterator[tuple[Path, str]]:
     elif not path.exists() and first is not None:
         base = Path(*parts[:first])
         files = sorted(base.glob(str(Path(*parts[first:]))))
-    yield from ((one, one.relative_to(base).as_posix()) for one in files if one.is_file())
+    yield from ((one, _as_text(one.relative_to(base).as_posix())) for one in files if one.is_file())
+
+
+def _as_text(name: str) -> str:
+    """The name of a file, which on disk is octets in whatever encoding, as text that can be written everywhere."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _distinct(found: dict[Location, str]) -> list[Input]:

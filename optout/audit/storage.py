@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PART = ".part"
 """How the name of a file ends that is being written."""
 
+_LONGEST_NAME = 120
+"""Bytes of a name that others are made from; a name of a host has 64 at most."""
+
 _STATES = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "last_modified", "created")
 """Where file systems tell that an object was written again, the surest first."""
 
@@ -201,7 +204,7 @@ def near(where: Location) -> Iterator[Path]:
         yield where
         return
     with TemporaryDirectory(prefix="optout-") as folder:
-        copy = Path(folder) / where.name
+        copy = Path(folder) / _short(where.name)
         where.fetch(copy)
         try:
             yield copy
@@ -240,14 +243,20 @@ def near_decisions(where: Location) -> Iterator[Path]:
 def part_of(where: Location) -> Path:
     """Where to write a file until it is whole: beside its place, because it is moved there afterwards."""
     if isinstance(where, Remote):
-        return Path(mkdtemp(prefix="optout-")) / where.name
+        return Path(mkdtemp(prefix="optout-")) / _short(where.name)
     where.parent.mkdir(parents=True, exist_ok=True)
-    return where.with_name(f".{where.name}.{gethostname()}-{os.getpid()}{PART}")
+    return where.with_name(f".{_short(where.name)}.{gethostname().replace('.', '-')}-{os.getpid()}{PART}")
+
+
+def _short(name: str) -> str:
+    """The name of a file to write meanwhile: file systems take 255 bytes, and names of objects may be longer."""
+    octets = os.fsencode(name)
+    return name if len(octets) <= _LONGEST_NAME else f"{sha256(octets).hexdigest()[:32]}{name[-20:]}"
 
 
 def sweep(directory: Path, targets: Iterable[Location]) -> None:
     """Remove what processes that were killed have left of files that are to be written."""
-    names = {str(target) for target in targets}
+    names = {str(target.with_name(_short(target.name))) for target in targets if isinstance(target, Path)}
     for part in directory.rglob(f".*{PART}"):
         target = part.with_name(part.name[1:].removesuffix(PART).rpartition(".")[0])
         if str(target) in names:

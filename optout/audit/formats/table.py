@@ -142,7 +142,8 @@ def opened(path: Path) -> pq.ParquetFile:
         UnreadableInput: it is cut off, encrypted, or no Parquet.
     """
     try:
-        file = pq.ParquetFile(path)
+        # By its octets, because Arrow takes no name that is not UTF-8.
+        file = pq.ParquetFile(pa.OSFile(os.fsencode(path)))
         is_signed = _footer_length(path) > file.metadata.serialized_size
     except (pa.ArrowException, OSError) as error:
         what = str(error).splitlines()[0]
