@@ -191,6 +191,32 @@ def test_columns_with_views_in_them_are_kept(store, tmp_path):
     assert kept.to_pylist() == [table.to_pylist()[row] for row in (0, 2, 3)]
 
 
+NEVER = datetime(9999, 12, 31)  # noqa: DTZ001 - as Hive writes it
+
+
+def test_times_as_hive_and_spark_write_them_are_kept_beyond_2262(store, tmp_path):
+    """Nanoseconds end there, and those are what Arrow makes of INT96 by itself: 9999 became 1816."""
+    table = pa.table({"url": [GOOD], "until": pa.array([NEVER], pa.timestamp("us")), "date": [NEVER]})
+    pq.write_table(table, tmp_path / "data.parquet", use_deprecated_int96_timestamps=True)
+    assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 0
+    kept = pq.ParquetFile(tmp_path / "out/kept/data.parquet", coerce_int96_timestamp_unit="us")
+    assert kept.schema == pq.ParquetFile(tmp_path / "data.parquet").schema
+    assert kept.read()["until"].to_pylist() == [NEVER]
+    assert rows(tmp_path / "out")[0]["date"].year == 9999
+
+
+@pytest.mark.parametrize("name", ["item", "element", "array_element"])
+def test_the_items_of_lists_are_called_as_before(store, tmp_path, name):
+    inner = pa.list_(pa.field(name, pa.string()))
+    table = pa.table({"url": [GOOD], "x": pa.array([[["a"]]], pa.list_(pa.field(name, inner)))})
+    options = {"use_compliant_nested_type": False, "store_schema": False}
+    pq.write_table(table, tmp_path / "data.parquet", **options)
+    assert audit(tmp_path / "data.parquet", store, tmp_path / "out") == 0
+    kept = pq.ParquetFile(tmp_path / "out/kept/data.parquet")
+    assert kept.schema == pq.ParquetFile(tmp_path / "data.parquet").schema
+    assert kept.read().equals(table)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "jsonl", "tar"])
 def test_a_field_in_another_is_a_column(store, tmp_path, kind):
     """As datatrove, Dolma and RedPajama write it; in Parquet that is the name that the column has."""

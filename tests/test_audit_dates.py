@@ -48,6 +48,21 @@ def test_days_begin_at_midnight_in_utc():
     assert seconds(pa.array(["1969-12-31", "31.12.1969"])).tolist() == [-86_400, NO_DATE]
 
 
+def test_a_day_may_be_a_number():
+    day = int(datetime(2024, 2, 29, tzinfo=UTC).timestamp())
+    assert seconds(pa.array([20240229, 20240230, 19700823])).tolist() == [day, NO_DATE, 19700823]
+    assert seconds(pa.array([20240229.0, None])).tolist() == [day, NO_DATE]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@given(number=st.integers(-(2**63) + 1, 2**63 - 1))
+def test_a_time_that_is_too_far_away_for_another_unit_is_no_other_time(unit, number):
+    found = int(seconds(pa.array([number], pa.int64()).cast(pa.timestamp(unit)))[0])
+    expected = number // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    first, last = (int(moment.replace(tzinfo=UTC).timestamp()) for moment in (datetime.min, datetime.max))
+    assert found == (expected if first <= expected <= last else NO_DATE)
+
+
 @pytest.mark.parametrize(
     "column",
     [
@@ -62,6 +77,8 @@ def test_days_begin_at_midnight_in_utc():
         pa.array(["2024-02-30T00:00:00Z", "2023-02-29T00:00:00Z", "2024-11-31T00:00:00Z", "2024-13-01T00:00:00Z"]),
         pa.array(["1612121212", "202402291200", "2024022912", "1700000000000"]),
         pa.array([20240230120000, 19919999999999]),
+        pa.array(["20240229120000250", "202402291200001", "1712123100000"]),
+        pa.array(["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"]),
         pa.array(["yesterday", "2024-02-30", "99999999999999", "", "\ud7ff"]),
     ],
     ids=lambda column: str(column.type),

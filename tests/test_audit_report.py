@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -97,6 +99,19 @@ def test_the_parts_are_the_whole(figures, audited):
     own = figures["own_token"]
     assert sum(value for name, value in own.items() if name.startswith(("kept", "held"))) == known
     assert own["kept_though_another_is_refused"] == 40
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_years_are_those_of_utc_wherever_the_machine_stands(audited, tmp_path, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    dates = ["2025-01-01T00:30:00Z", "2024-12-31T23:30:00Z"]
+    rows = "".join(f'{{"url": "https://open.example/", "date": "{date}"}}\n' for date in dates)
+    (tmp_path / "in.jsonl").write_text(rows)
+    command = [Path(sys.executable).with_name("optout"), "audit", tmp_path / "in.jsonl"]
+    command += ["--store", audited.parent / "store", "--out", tmp_path / "out", "--as-of", "crawl", "--quiet", "--json"]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert [(one["year"], one["rows"]) for one in report["years"]] == [(2024, 1), (2025, 1)]
+    assert report["time"]["earliest_signal"] == "2025-05-01 00:00:00+00"
 
 
 def test_domains_are_put_together(figures):

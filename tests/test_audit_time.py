@@ -113,3 +113,19 @@ def test_a_later_state_denies_where_none_was_near_too(store, tmp_path, date):
     if date != "2025-05-02":
         found, _ = audit(store, tmp_path / "day", rows, "--as-of", "2027-08-01", *options[2:4], "--retroactive")
         assert [row["kept"] for row in found] == [True, True, True]
+
+
+@pytest.mark.parametrize("date", ["2026-02-01", "2026-02-01T00:00:00Z", "20260201", 20260201])
+def test_a_day_lasts_until_its_end(tmp_path, date):
+    """What an origin said on the very day is nearer than what it said months before; `evidence show` reads days so."""
+    noon = day("2026-02-01T12:00:00")
+    name = "https://turned.example"
+    store = make(tmp_path / "store", state(name, OPEN, day("2025-08-01")), state(name, SHUT, noon))
+    rows = [(f"{name}/x", date), (f"{name}/x", "2026-02-01T11:59:59Z"), (f"{name}/x", "2026-01-31")]
+    found, _ = audit(store, tmp_path / "out", rows, "--as-of", "crawl")
+    assert [row["effect"] for row in found] == ["deny", "permit", "permit"]
+    assert (found[0]["date"], found[0]["gap_days"]) == (day("2026-02-01"), 0)
+    by_day, _ = audit(store, tmp_path / "day", rows, "--as-of", str(date))
+    assert [row["effect"] for row in by_day] == ["deny"] * 3
+    since, _ = audit(store, tmp_path / "since", rows, "--as-of", "crawl", "--retroactive")
+    assert [row["reason"].startswith("since.") for row in since] == [False, True, True]

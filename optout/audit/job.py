@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RETROACTIVE = "retroactive"
 """The name, among policies, of the first reading with later states denying too."""
 
-EDITION = 4
+EDITION = 5
 """Of what shards hold; shards of another edition are made again."""
 
 

@@ -68,7 +68,7 @@ def _about(figures: Figures) -> str:
     purposes = ", ".join(policy["purposes"])
     later = " Later reservations deny too." if figures["retroactive"] else ""
     moments = {"now": "the newest state of each origin", "crawl": "the state of each origin at the row's own date"}
-    moment = str(moments.get(figures["as_of"], figures["as_of"]))
+    moment = moments.get(figures["as_of"], f"the state of each origin at {figures['as_of']}")
     return (
         f'<p class="about">For {escape(purposes)} as {_text(figures["agent"])}, under the policy '
         f"<b>{_text(policy['name'])}</b> ({_text(policy['title'])}), judged by {_text(moment)}.{later}</p>"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from optout.audit.dates import NO_DATE
+from optout.audit.dates import NO_DATE, through
 from optout.audit.locate import NOWHERE
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ class States:
 
         Args:
             codes: the rows' origins.
-            asked: the times, in seconds; `NO_DATE` where nobody knows.
+            asked: the times, in seconds, midnight for a whole day; `NO_DATE` where nobody knows.
         """
         usable = (codes != NOWHERE) & self.seen[codes]
         owners = np.where(usable, codes, 0).astype(np.int64)
-        moments = np.clip(asked, -(1 << 35), (1 << 35) - 1)
+        moments = np.clip(through(asked), -(1 << 35), (1 << 35) - 1)
         found = np.searchsorted(self._order, (owners << 36) + moments, side="right")
         return np.where(usable & (found < self._ends[owners]), found, NO_STATE).astype(np.int32)
 
@@ -86,13 +86,14 @@ class States:
 
         Args:
             codes: the rows' origins.
-            asked: the times, in seconds.
+            asked: the times, in seconds, midnight for a whole day.
             most: how far a state may lie from the time that it is to speak for, in seconds.
         """
         usable = (codes != NOWHERE) & (asked > -(1 << 35)) & (asked < 1 << 35) & self.seen[codes]
         moments = np.where(usable, asked, 0)
         owners = np.where(usable, codes, 0).astype(np.int64)
-        before = np.searchsorted(self._order, (owners << 36) + moments, side="right") - 1
+        latest = np.minimum(through(moments), (1 << 35) - 1)
+        before = np.searchsorted(self._order, (owners << 36) + latest, side="right") - 1
         ends = self._ends[owners]
         starts = ends - self._counts[owners] if len(self._counts) else owners
         chosen = np.full(len(codes), NO_STATE, np.int32)

@@ -37,4 +37,6 @@ def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
     ):
         # Of a question that takes long DuckDB would draw its progress on standard output, where results belong.
         connection.execute("set enable_progress_bar = false")
+        # Years and days are of UTC wherever the machine stands, or two machines would tell different figures.
+        connection.execute("set global timezone = 'UTC'")
         yield connection

@@ -54,12 +54,49 @@ class ParquetFormat:
         file = opened(source)
         schema = file.schema_arrow
         groups = file.metadata.num_row_groups
+        is_old = _has_old_times_only(file.schema)
         codec = file.metadata.row_group(0).column(0).compression if groups and schema.names else "ZSTD"
         coded = _coded(file.metadata.row_group(0)) if groups else True
         file.close()
         codec = "NONE" if codec == "UNCOMPRESSED" else codec
-        with pq.ParquetWriter(target, schema, compression=codec, use_dictionary=coded) as writer:
+        with pq.ParquetWriter(
+            target,
+            schema,
+            compression=codec,
+            use_dictionary=coded,
+            use_deprecated_int96_timestamps=is_old,
+            use_compliant_nested_type=_is_compliant(schema),
+        ) as writer:
             yield _TableWriter(writer)
+
+
+def _is_compliant(fields: Iterable[pa.Field]) -> bool:
+    """Whether the items of all lists are called "element": Arrow calls them so, whatever they were called, or not."""
+    return all(_is_named_so(field.type) and _is_compliant(_fields(field.type)) for field in fields)
+
+
+def _is_named_so(kind: pa.DataType) -> bool:
+    return not _is_list(kind) or bool(kind.value_field.name == "element")
+
+
+def _fields(kind: pa.DataType) -> list[pa.Field]:
+    """The fields in a type."""
+    return [kind.field(at) for at in range(kind.num_fields)]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
+def _has_old_times_only(schema: pq.ParquetSchema) -> bool:
+    """Whether all times are of the type that Hive and Spark write; Arrow writes all of a file in one way."""
+    columns = [schema.column(at) for at in range(len(schema))]
+    times = {column.physical_type for column in columns if _is_time(column)}
+    return times == {"INT96"}
+
+
+def _is_time(column: pq.ColumnSchema) -> bool:
+    return column.physical_type == "INT96" or column.logical_type.type == "TIMESTAMP"
 
 
 def _coded(about: pq.RowGroupMetaData) -> list[str]:
@@ -142,8 +179,9 @@ def opened(path: Path) -> pq.ParquetFile:
         UnreadableInput: it is cut off, encrypted, or no Parquet.
     """
     try:
-        # By its octets, because Arrow takes no name that is not UTF-8.
-        file = pq.ParquetFile(pa.OSFile(os.fsencode(path)))
+        # By its octets, because Arrow takes no name that is not UTF-8. Of INT96 Arrow makes nanoseconds by itself,
+        # which end in 2262: 9999-12-31, which Hive and Spark write for "never", would be kept as a day of 1816.
+        file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), coerce_int96_timestamp_unit="us")
         is_signed = _footer_length(path) > file.metadata.serialized_size
     except (pa.ArrowException, OSError) as error:
         what = str(error).splitlines()[0]
