@@ -361,6 +361,24 @@ def test_two_audits_are_compared_as_a_list_of_removals(store, tmp_path, capsys):
     ]
 
 
+def test_a_row_that_another_audit_did_not_have_is_neither_to_be_removed_nor_added(store, tmp_path, capsys):
+    """Rows were put in, a file has another name, and one URL stands there twice."""
+    urls = ["https://turned.example/x", "https://open.example/x", "https://open.example/x", "no address"]
+    for name, lines in {"old": urls, "new": ["https://open.example/private/1", *urls]}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").write_text("".join(f'{{"url": "{url}"}}\n' for url in lines))
+        (tmp_path / name / f"{name}.jsonl").write_text(f'{{"url": "{urls[1]}"}}\n{{}}\n')
+        audit(store, tmp_path / f"out-{name}", tmp_path / name)
+    command = ["audit", "--diff", str(tmp_path / "out-old"), str(tmp_path / "out-new"), "--out", str(tmp_path)]
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)
+    # Of a.jsonl the third row has the same URL in both.
+    assert {name: counted[name] for name in counted.keys() - {"file"}} == {"only-before": 5, "only-after": 6}
+    assert main(command) == 0
+    assert "rows that only OUT1 has" in capsys.readouterr().out
+
+
 def test_names_of_files_and_folders_are_no_patterns_and_no_columns(store, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -103,7 +103,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _diff(first: str, second: str, out: str, *, as_json: bool) -> int:
-    """Write `removals.parquet`: rows to remove, rows to add, and rows whose reason is another."""
+    """Write `removals.parquet`: rows to remove, rows to add, rows judged otherwise, and those of one audit only."""
     from optout.audit.diff import compare
     from optout.audit.disk import writing
     from optout.audit.storage import location, near_decisions, on_this_machine
@@ -117,11 +117,21 @@ def _diff(first: str, second: str, out: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(target), **counted}))
         return DONE
-    words = {"remove": "rows to remove", "add": "rows to add", "changed": "rows with another reason only"}
-    for name, text in words.items():
+    for name, text in _CHANGES.items():
+        if name.startswith("only-") and name not in counted:
+            continue
         options.console().print(f"{counted.get(name, 0):>12,}  {text}", markup=False)
     options.console().print(f"see {target}", markup=False, soft_wrap=True)
     return DONE
+
+
+_CHANGES = {
+    "remove": "rows to remove",
+    "add": "rows to add",
+    "changed": "rows with another reason or effect only",
+    "only-before": "rows that only OUT1 has: OUT2 decided nothing about them (other data, or files with other names)",
+    "only-after": "rows that only OUT2 has: OUT1 decided nothing about them",
+}
 
 
 def _tell_tier() -> None:
