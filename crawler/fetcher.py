@@ -222,7 +222,8 @@ def without_codings(response: Response, limit: int) -> Response:
     was_cut = not _CUTS.isdisjoint(response.flags)
     body, is_cut = coding.decoded(response.body, names, limit, is_cut=was_cut)
     plain = response.replace(body=body, flags=[*response.flags, _CUT] if is_cut else response.flags)
-    del plain.headers["Content-Encoding"]
+    for name in ("Content-Encoding", "Transfer-Encoding"):
+        plain.headers.pop(name, None)
     return plain
 
 
@@ -237,7 +238,9 @@ def pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
 
 def _redirect_target(url: str, response: Response) -> str | None:
     location = response.headers.get("Location")
-    return redirect_target(url, response.status, None if location is None else location.decode("utf-8", "replace"))
+    return redirect_target(
+        url, response.status, None if location is None else location.decode("utf-8", "surrogateescape")
+    )
 
 
 def _failed(planned: Planned, redirects: list[str], request: Request, error: str) -> Exchange:

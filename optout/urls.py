@@ -175,8 +175,6 @@ def without_dot_segments(url: str) -> str:
     # Nearly every URL is done with here; a search would take four times as long.
     if "/." not in url and "/%2" not in url:
         return url
-    if "/." not in url and "/%2" not in url:
-        return url
     if _DOT_SEGMENT.search(url) is None or (parts := _PATH.fullmatch(url)) is None:
         return url
     before, path, after = parts.groups()

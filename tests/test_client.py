@@ -129,6 +129,11 @@ def test_a_host_that_is_none_is_data(url, error):
     assert exchange.error == error
 
 
+def test_a_host_that_is_none_is_told_where_addresses_are_counted_too():
+    (exchange,) = fetch("http://no-such-host.invalid/robots.txt", slots=Slots(1))
+    assert exchange.error == "dns"
+
+
 def test_nobody_listening_is_refused():
     (exchange,) = fetch(f"{Simulator.closed_port()}/robots.txt")
     assert exchange.error == "refused"

@@ -285,7 +285,7 @@ def test_an_error_is_an_error_whatever_its_page_is_coded_in():
     assert (exchange.status, exchange.availability) == (404, Availability.UNAVAILABLE)
 
 
-@pytest.mark.parametrize("value", ["identity", "none", "UTF-8", " , "])
+@pytest.mark.parametrize("value", ["identity", "none", "UTF-8", " , ", "aws-chunked", "Chunked"])
 def test_what_names_no_coding_is_none(value):
     assert fetch(answer(coded(value, ROBOTS))).body == ROBOTS
 
@@ -295,6 +295,30 @@ def test_several_codings_are_removed_in_turn():
     assert codings([("Content-Encoding", "br"), ("content-encoding", " GZIP")]) == ["br", "gzip"]
     raw = deflated(ROBOTS, -zlib.MAX_WBITS)
     assert decoded(raw, ["deflate"], LIMIT) == (ROBOTS, False)
+
+
+def test_a_coding_of_the_transfer_is_removed_too():
+    packed = gzip.compress(ROBOTS)
+    head = OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+    assert fetch(answer(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed))).body == ROBOTS
+
+
+def test_a_header_field_of_many_kilobytes_is_borne():
+    policy = b"Content-Security-Policy: " + b"https://cdn.example " * 1_000 + b"\r\n"
+    assert fetch(answer(OK + policy + b"Content-Length: %d\r\n\r\n" % len(ROBOTS) + ROBOTS)).body == ROBOTS
+
+
+def test_a_redirect_in_another_encoding_is_followed_octet_by_octet():
+    asked_for = []
+
+    def serve(connection, stopped):
+        asked_for.append(connection.recv(65_536).split(b" ")[1])
+        connection.sendall(
+            b"HTTP/1.1 301 Moved\r\nLocation: /caf\xe9\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    fetch(serve, max_redirects=1)
+    assert asked_for == [b"/robots.txt", b"/caf%E9"]
 
 
 @given(name=some.sampled_from(sorted(CODED)), body=some.binary(max_size=3_000), data=some.data())

@@ -21,6 +21,7 @@ from warc_samples import NOON, record
 
 from optout import engine
 from optout.acquisition import imports, origin_list, policy_files
+from optout.acquisition.claims import is_complete
 from optout.acquisition.fetcher import MemoryFetcher
 from optout.acquisition.harvest import Ears, Harvest, Pace
 from optout.acquisition.history import Store, StoreError
@@ -29,7 +30,7 @@ from optout.acquisition.visit import Patience, Visitor, retry_after
 from optout.cli import main
 from optout.evidence.warc import SignalArchive
 from optout.identity import Identity
-from optout.model import Availability, Exchange
+from optout.model import Availability, Effect, Exchange, Purpose
 from optout.urls import origin_of
 
 POLICY = policy_files.load("eu-gpai", as_of=date(2026, 11, 23))
@@ -240,18 +241,34 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names():
 
 def test_a_server_that_stays_busy_is_left_alone():
     fetcher = Script((429, (("Retry-After", "0"),)))
-    assert [exchange.status for exchange in visit(fetcher)] == [429]
+    assert [exchange.status for exchange in visit(fetcher)] == [429, *[None] * (len(ROLES) - 1)]
     assert fetcher.asked == ["/robots.txt"] * 3
 
 
 def test_a_server_that_wants_a_long_pause_is_left_alone():
     fetcher = Script((200, ()), (503, (("Retry-After", "3600"),)))
-    assert [exchange.status for exchange in visit(fetcher)] == [200, 503]
+    assert [exchange.status for exchange in visit(fetcher)] == [200, 503, *[None] * (len(ROLES) - 2)]
     assert len(fetcher.asked) == 2
 
 
 def test_a_visit_ends_when_its_time_is_over():
-    assert len(visit(Script((200, ())), seconds=-1.0)) == 1
+    fetcher = Script((200, ()))
+    visit(fetcher, seconds=-1.0)
+    assert fetcher.asked == ["/robots.txt"]
+
+
+def test_what_a_visit_did_not_ask_for_is_unreachable_and_no_permission():
+    exchanges = visit(Script((404, ()), (429, (("Retry-After", "3600"),))))
+    assert {exchange.role for exchange in exchanges} == set(ROLES)
+    assert {exchange.error for exchange in exchanges[2:]} == {"not-asked"}
+    verdict = engine.decide(exchanges, "https://example.com/", POLICY, Identity("TestBot"))
+    assert verdict.decision(Purpose.AI_TRAIN).effect is Effect.REVIEW
+    last = {exchange.role: exchange for exchange in exchanges}
+    assert not is_complete(last, ROLES, NOON - timedelta(days=1))
+
+
+def test_nothing_else_is_asked_of_an_origin_that_a_robots_txt_out_of_reach_closes():
+    assert [exchange.role for exchange in visit(Script((500, ())))] == ["/robots.txt"]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,15 @@ def test_a_short_body_that_was_cut_is_no_error(body):
     assert read(body, truncated=True).addressed == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("content_range", "refuses"),
+    [("bytes 0-22/100", True), ("bytes 5-27/28", True), ("bytes 0-22/*", True), ("bytes 0-22/23", False)],
+)
+def test_a_part_that_a_server_sends_by_itself_is_no_whole_file(content_range, refuses):
+    part = {"status": 206, "headers": (("Content-Range", content_range),)}
+    assert allowed(b"User-agent: *\nAllow: /\n", "https://example.com/", policy="eu-gpai", **part) is not refuses
+
+
 def test_what_a_cut_file_may_still_say_is_not_lifted_by_what_it_said():
     body = b"User-agent: ExampleBot\nAllow: /\n"
     assert allowed(body, "https://example.com/a", truncated=True)

@@ -21,10 +21,13 @@ Headers = tuple[tuple[str, str], ...]
 REDIRECT_NOT_FOLLOWED = "redirect-not-followed"
 """The `Exchange.error` of a redirect of which only the redirect was captured; it counts as unreachable."""
 
+NOT_ASKED = "not-asked"
+"""The `Exchange.error` of a file for which a visit that ended early did not ask; it counts as unreachable."""
+
 DAMAGED = "damaged-in-store"
 """The `Exchange.error` of a capture whose body is gone or is not what its SHA-256 says; it counts as unreachable."""
 
-MEANINGFUL_FIELDS = frozenset({"content-type", "content-encoding", "location", "retry-after"}).union(
+MEANINGFUL_FIELDS = frozenset({"content-type", "content-encoding", "content-range", "location", "retry-after"}).union(
     *(protocol.header_fields for protocol in PROTOCOLS.values())
 )
 """Lower-case names of the header fields that can make a difference to a reading."""

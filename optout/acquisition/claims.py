@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from optout.acquisition.captures import DAMAGED
+from optout.acquisition.captures import DAMAGED, NOT_ASKED
 from optout.engine import ROBOTS_ROLE
 from optout.model import Availability, Exchange
 
@@ -123,7 +123,7 @@ def is_complete(last: Mapping[str, Capture], roles: Iterable[str], since: dateti
         return False
     if _is_unreachable(robots):
         return robots.fetched_at >= since
-    return all(role in last and last[role].fetched_at >= since for role in roles)
+    return all(role in last and last[role].error != NOT_ASKED and last[role].fetched_at >= since for role in roles)
 
 
 def _is_unreachable(capture: Capture) -> bool:

@@ -42,6 +42,8 @@ _ERROR_BYTES = 262_144
 _LOOKUPS_KEPT = 4_096
 _LOOKUP_SECONDS = 60.0
 _IDLE_SECONDS = 1.0
+_FIELD_BYTES = 65_536
+"""Policies for scripts and bundles of cookies take fields beyond the library's 8 KB; browsers take 256 KB a head."""
 
 
 class PrivateAddressError(OSError):
@@ -95,13 +97,20 @@ class Resolver(AbstractResolver):
         now = time.monotonic()
         seen_at, found = self._known.get((host, family), (0.0, []))
         if not found or now - seen_at > _LOOKUP_SECONDS:
-            found = await self._inner.resolve(host, port, family)
+            found = await self._looked_up(host, port, family)
             if not self._allow_private and any(not is_public(entry["host"]) for entry in found):
                 raise PrivateAddressError(host)
             self._known[host, family] = (now, found)
             if len(self._known) > _LOOKUPS_KEPT:
                 self._known.popitem(last=False)
         return [ResolveResult({**entry, "port": port}) for entry in found]
+
+    async def _looked_up(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+        try:
+            return await self._inner.resolve(host, port, family)
+        except OSError as error:
+            # What is behind it says it in its own way, which is not told from an address that cannot be reached.
+            raise socket.gaierror(socket.EAI_NONAME, f"{host}: {error}") from error
 
     async def address(self, url: URL) -> str:
         """The address by which the host of a URL is known to its neighbours on the same machine."""
@@ -358,6 +367,7 @@ async def open_fetcher(identity: Identity, limits: Limits, slots: Slots | None =
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
+        max_field_size=_FIELD_BYTES,
     )
     loop = asyncio.get_running_loop()
     handler = loop.get_exception_handler()

@@ -25,6 +25,9 @@ _GZIP, _ZLIB, _RAW = 31, 15, -15
 _MEMBERS = 1_000
 """Parts one after the other that a body may have; each costs a copy of what follows it."""
 _CODINGS = 4
+_FIELDS = ("content-encoding", "transfer-encoding")
+_NO_CODING = frozenset({"", "identity", "none", "utf-8", "chunked", "aws-chunked"})
+"""`aws-chunked` is how a file was once sent to an object store, many of which go on saying so for ever."""
 _CHUNK = 65_536
 
 
@@ -33,13 +36,16 @@ class CodingError(ValueError):
 
 
 def codings(headers: Iterable[tuple[str, str]]) -> list[str]:
-    """The codings of a message, in the order in which they were applied.
+    """The codings of a message, in the order in which they were applied: of its content, then of its transfer.
 
-    Words that only say that there is none are left out, and so is the character set that some servers put there.
+    A transfer coding other than chunks (RFC 9112 section 7.2) is asked for by nobody and removed by no HTTP library.
+    Words that only say that there is none are left out, and so are those of layers that are gone when a body arrives
+    and the character set that some servers put there.
     """
-    values = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    listed = list(headers)
+    values = ",".join(value for field in _FIELDS for name, value in listed if name.lower() == field)
     named = [word.strip().lower() for word in values.split(",")]
-    return [word for word in named if word not in ("", "identity", "none", "utf-8")]
+    return [word for word in named if word not in _NO_CODING]
 
 
 def decoded(body: bytes, names: list[str], limit: int, *, is_cut: bool = False) -> tuple[bytes, bool]:

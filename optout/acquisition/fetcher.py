@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,15 @@ def redirect_target(url: str, status: int | None, location: str | None) -> str |
     """
     if status not in _REDIRECTS or not location:
         return None
-    target = resolve(url, location)
+    target = _UNDECODABLE.sub(_escaped, resolve(url, location))
     if not target.lower().startswith(("http:", "https:")):
         raise MalformedUrl(f"a redirect to {target!r}")
     return without_dot_segments(target)
+
+
+def _escaped(octet: re.Match[str]) -> str:
+    """An octet that is no UTF-8, as every client asks for it; libraries would leave it out and ask for another file."""
+    return f"%{ord(octet.group()) - 0xDC00:02X}"
 
 
 class Fetcher(Protocol):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from optout import engine
 from optout.acquisition import plan
+from optout.acquisition.captures import NOT_ASKED
 from optout.model import Availability, Exchange
 from optout.policy import Mode, Policy
 from optout.protocol import Linked
@@ -42,7 +43,7 @@ class Patience:
     """How long a visit may take.
 
     Attributes:
-        seconds: after these no further file is asked for; what was not asked for is not consulted.
+        seconds: after these no further file is asked for.
         retry_seconds: the longest pause that an origin may ask for (`Retry-After`) and get.
     """
 
@@ -65,7 +66,8 @@ class Visitor:
         """Fetch an origin's signals.
 
         robots.txt comes first: where it cannot be reached nothing may be fetched whatever else is said, and the
-        other files are not asked for.
+        other files are not asked for. Where the visit ends early for another reason, what was not asked for is
+        unreachable: it may be there, and no archive is lacking it (docs/decisions/0003-not-looked-at.md).
         """
         until = asyncio.get_running_loop().time() + self._patience.seconds
         exchanges: list[Exchange] = []
@@ -74,6 +76,8 @@ class Visitor:
             exchanges.append(exchange)
             if _is_hopeless(exchange) or asyncio.get_running_loop().time() > until:
                 break
+        if exchanges[0].availability is not Availability.UNREACHABLE:
+            exchanges += [_not_asked(origin, path) for path in self._paths[len(exchanges) :]]
         return (*exchanges, *await self._pointed(exchanges))
 
     async def _ask(self, planned: plan.Planned) -> Exchange:
@@ -118,6 +122,10 @@ class Visitor:
                 self._documents.popitem(last=False)
         # Others may wait for it as well, so it goes on when one of them is cancelled.
         return await asyncio.shield(task)
+
+
+def _not_asked(origin: Origin, path: str) -> Exchange:
+    return Exchange(origin.text + path, path, error=NOT_ASKED, fetched_at=datetime.now(UTC))
 
 
 def _pointing(policy: Policy) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ROBOTS = "robots-exclusion"
 ROBOTS_ROLE = "/robots.txt"
+_PARTIAL = 206
+_RANGE = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 SPEAKING = frozenset({RESOURCE, ASSET})
 """Roles of exchanges that are the resource itself or stand inside it."""
 
@@ -64,12 +67,24 @@ def _readers(role: str) -> tuple[Protocol, ...]:
 
 
 def _within_limit(exchange: Exchange, policy: Policy) -> Exchange:
-    """Cut a robots.txt at the last line end within the policy's limit (RFC 9309 section 2.5)."""
+    """Cut a robots.txt at the last line end within the policy's limit (RFC 9309 section 2.5).
+
+    A file of which a server sent a part by itself, whatever kind it is, was cut as well.
+    """
+    if exchange.status == _PARTIAL and _is_part(exchange):
+        exchange = replace(exchange, truncated=True)
     if exchange.role != ROBOTS_ROLE or len(exchange.body) <= policy.robots_limit:
         return exchange
     head = exchange.body[: policy.robots_limit]
     end = max(head.rfind(b"\n"), head.rfind(b"\r")) + 1
     return replace(exchange, body=head[:end], truncated=True)
+
+
+def _is_part(exchange: Exchange) -> bool:
+    """Whether an answer says that there is more of the file than it holds (RFC 9110 section 14.4)."""
+    said = next((value for name, value in exchange.headers if name.lower() == "content-range"), "")
+    found = _RANGE.match(said)
+    return found is not None and (int(found[1]) > 0 or found[3] == "*" or int(found[2]) + 1 < int(found[3]))
 
 
 def carries_signals(exchange: Exchange, policy: Policy) -> bool:
