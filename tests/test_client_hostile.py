@@ -313,9 +313,7 @@ def test_a_redirect_in_another_encoding_is_followed_octet_by_octet():
 
     def serve(connection, stopped):
         asked_for.append(connection.recv(65_536).split(b" ")[1])
-        connection.sendall(
-            b"HTTP/1.1 301 Moved\r\nLocation: /caf\xe9\r\nContent-Length: 0\r\n\r\n"
-        )
+        connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /caf\xe9\r\nContent-Length: 0\r\n\r\n")
 
     fetch(serve, max_redirects=1)
     assert asked_for == [b"/robots.txt", b"/caf%E9"]

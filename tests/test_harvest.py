@@ -28,6 +28,7 @@ from optout.acquisition.history import Store, StoreError
 from optout.acquisition.lanes import Lanes
 from optout.acquisition.visit import Patience, Visitor, retry_after
 from optout.cli import main
+from optout.cli.exit_codes import USAGE
 from optout.evidence.warc import SignalArchive
 from optout.identity import Identity
 from optout.model import Availability, Effect, Exchange, Purpose
@@ -78,6 +79,8 @@ def harvested(capsys):
         (b"https://user:pass@example.com:443/", ["https://example.com"]),
         ("b\u00fccher.example".encode(), ["https://xn--bcher-kva.example", "http://xn--bcher-kva.example"]),
         (b"[::1]:80", ["https://[::1]:80", "http://[::1]"]),
+        (b"2001:DB8::0:1", ["https://[2001:db8::1]", "http://[2001:db8::1]"]),
+        (b"localhost:8080/a\tb", ["https://localhost:8080", "http://localhost:8080"]),
         (b"\xef\xbb\xbfexample.com", ["https://example.com", "http://example.com"]),
     ],
 )
@@ -87,12 +90,43 @@ def test_a_line_is_a_host_an_origin_or_a_url(line, origins):
 
 
 @pytest.mark.parametrize(
-    "line", [b"ftp://example.com", b"a b", b"http://", b"\xff\xfe\x00", b"x" * 100_000, b"1,a.com"]
-)
+    "line",
+    [
+        b"ftp://example.com", b"a b", b"http://", b"\xff\xfe\x00", b"x" * 100_000, b"1,a.com", b"a.com\t7", b"1\ta.com",
+        b"http://a.com\t7", b"mailto:a@a.com", b"https:a.com", b"https:/a.com", b"2001:db8::1/64",
+    ],
+)  # fmt: skip
 def test_a_line_that_names_no_origin_is_bad_and_has_a_number(line):
     (bad,) = origin_list.read([b"# comment", b"", line])
     assert isinstance(bad, origin_list.BadLine)
     assert bad.number == 3
+
+
+def test_lines_add_up_and_those_that_mean_nothing_are_not_waited_for(harvest, simulator, tmp_path, capsys):
+    site = simulator.origin()
+    lines = ["# comment", "", site.url, site.url + "/page", site.url.upper(), "no host"]
+    assert harvest(*lines) == USAGE
+    figures = harvested(capsys)
+    assert (figures["targets"], figures["fresh"], figures["bad"]) == (3, 2, 1)
+    assert origin_list.count((tmp_path / "origins.txt").read_bytes().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [(gzip.compress(b"example.com\n"), "compressed"), ("example.com\n".encode("utf-16"), "in UTF-16")],
+)
+def test_a_list_that_is_none_is_named_once(data, what, tmp_path, capsys):
+    (tmp_path / "list").write_bytes(data)
+    assert main(["harvest", str(tmp_path / "list"), "--store", str(tmp_path / "store")]) == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"optout harvest: {tmp_path / 'list'}: is {what}: ")
+
+
+@pytest.mark.parametrize("option", ["--timeout=0", "--timeout=nan", "--max-age=nan", "--max-age=-1", "--max-age=1e12"])
+def test_no_span_of_time_is_taken_that_is_none(option, harvest, capsys):
+    with pytest.raises(SystemExit):
+        harvest("example.com", options=[option])
+    assert "is no number of" in capsys.readouterr().err
 
 
 def test_no_domain_has_more_under_way_than_it_may():
@@ -123,11 +157,12 @@ def test_every_target_is_handed_out_even_where_few_can_be_parked():
 
 def test_a_target_that_is_not_settled_is_not_handed_out_again():
     target = origin_list.target("example.com")
-    lanes = Lanes(iter([target, target]), per_domain=5)
+    repeated = []
+    lanes = Lanes(iter([target, target]), per_domain=5, repeated=lambda: repeated.append(1))
     assert lanes.take() is target
     lanes.done(target)
     assert lanes.take() is None
-    assert lanes.repeated == 1
+    assert len(repeated) == 1
 
 
 # A visit.

@@ -147,7 +147,7 @@ class Harvest:
             StoreError: the disk refuses, or the server does not answer for minutes; what was kept before stays.
         """
         self._ears = ears
-        self._lanes = Lanes(self._targets(lines), self._pace.per_domain)
+        self._lanes = Lanes(self._targets(lines), self._pace.per_domain, repeated=self._repeated)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         writer, renewal = asyncio.create_task(self._write()), asyncio.create_task(self._renew())
         admission = asyncio.create_task(self._admit())
@@ -175,6 +175,10 @@ class Harvest:
                 self._ears.complain(found)
             else:
                 yield found
+
+    def _repeated(self) -> None:
+        self.tally.targets += 1
+        self.tally.fresh += 1
 
     # Beginning visits.
 

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from optout.acquisition.origin_list import Target
 
@@ -18,15 +18,25 @@ PARKED = 20_000
 
 
 class Lanes:
-    """The targets of a list, each once as long as it is not settled.
+    """The targets of a list, each once as long as it is not settled."""
 
-    Attributes:
-        repeated: how many targets were left out because the same was not settled yet.
-    """
+    def __init__(
+        self,
+        source: Iterator[Target],
+        per_domain: int,
+        parked: int = PARKED,
+        repeated: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Hand out what `source` gives, at most `per_domain` of one domain at a time.
 
-    def __init__(self, source: Iterator[Target], per_domain: int, parked: int = PARKED) -> None:
-        """Hand out what `source` gives, at most `per_domain` of one domain at a time."""
+        Args:
+            source: the targets.
+            per_domain: how many of one domain.
+            parked: how many may wait for their domain.
+            repeated: called for each target that is left out because the same is not settled yet.
+        """
         self._source = source
+        self._repeated = repeated
         self._per_domain = per_domain
         self._room = parked
         self._active: dict[str, int] = {}
@@ -34,7 +44,6 @@ class Lanes:
         self._ready: deque[Target] = deque()
         self._held: set[str] = set()
         self._exhausted = False
-        self.repeated = 0
 
     def take(self) -> Target | None:
         """The next target that may begin; None while none may, or for good when nothing is under way."""
@@ -48,7 +57,7 @@ class Lanes:
             if found is None:
                 self._exhausted = True
             elif found.key in self._held:
-                self.repeated += 1
+                self._repeated()
             else:
                 self._held.add(found.key)
                 if self._may_begin(found):

@@ -43,7 +43,9 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--allow-private", action="store_true", help="also connect to loopback and private addresses (for tests)"
     )
-    parser.add_argument("--timeout", type=float, default=Limits().seconds, metavar="SECONDS", help="per fetch")
+    parser.add_argument(
+        "--timeout", type=options.seconds, default=Limits().seconds, metavar="SECONDS", help="per fetch"
+    )
     options.add_policy(parser)
     options.add_identity(parser)
     options.add_output(parser)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from optout.acquisition import origin_list
 from optout.acquisition.client import Slots, open_fetcher
 from optout.acquisition.fetcher import Limits
 from optout.acquisition.harvest import Ears, Harvest, Pace, Tally
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from optout.acquisition.history import Store
     from optout.acquisition.origin_list import BadLine
     from optout.policy import Policy
+
+_SNIFFED = 16
 
 
 def add_parser(subparsers: _SubParsersAction[Any]) -> None:
@@ -68,7 +71,10 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "--refresh", action="store_true", help="visit every origin, and read every file of an import, once more"
     )
     parser.add_argument(
-        "--max-age", type=float, metavar="HOURS", help="visit again what is older (default: what the policy says)"
+        "--max-age",
+        type=options.hours,
+        metavar="HOURS",
+        help="visit again what is older (default: what the policy says)",
     )
     count = options.number
     parser.add_argument("--concurrency", type=count, default=500, metavar="N", help="visits at a time (%(default)s)")
@@ -79,7 +85,7 @@ def add_parser(subparsers: _SubParsersAction[Any]) -> None:
         "--per-address", type=count, default=16, metavar="N", help="requests to one address (default: %(default)s)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=20.0, metavar="SECONDS", help="per file (default: %(default)s)"
+        "--timeout", type=options.seconds, default=20.0, metavar="SECONDS", help="per file (default: %(default)s)"
     )
     parser.add_argument(
         "--allow-private", action="store_true", help="also connect to loopback and private addresses (for tests)"
@@ -108,8 +114,7 @@ def run(arguments: Namespace) -> int:
 def _harvest(arguments: Namespace, policy: Policy) -> int:
     faults = Faults()
     with _list(arguments.origins) as lines, open_store(arguments.store, create=True) as store:
-        total = sum(1 for line in lines if line.strip())
-        lines.seek(0)
+        total = _count(lines, arguments.origins)
         with (
             Track("harvested", "origins", total, quiet=arguments.quiet) as progress,
             asyncio.Runner(loop_factory=_loop_factory()) as runner,
@@ -118,6 +123,17 @@ def _harvest(arguments: Namespace, policy: Policy) -> int:
         faults.close()
         _print_tally(tally, store, arguments)
     return USAGE if tally.bad else DONE
+
+
+def _count(lines: BinaryIO, source: str) -> int:
+    """How many lines of a list mean something."""
+    begin = lines.read(_SNIFFED)
+    lines.seek(0)
+    if found := origin_list.unreadable(begin):
+        raise UnreadableInput(f"{source}: is {found[0]}", mend=found[1])
+    total = origin_list.count(lines)
+    lines.seek(0)
+    return total
 
 
 def _ears(arguments: Namespace, progress: Track, faults: Faults) -> Ears:

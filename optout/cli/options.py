@@ -21,6 +21,8 @@ DEFAULT_TOKEN = "OptOutBot"
 MOST_DAYS = 36_525
 """A hundred years: what is longer is a slip, and what is negative would turn the meaning round."""
 
+MOST_SECONDS = 86_400
+
 
 def day(text: str) -> date:
     """A day as an argument.
@@ -54,6 +56,35 @@ def number(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) < 19 and int(text):
         return int(text)
     raise ArgumentTypeError(f"{text[:40]!r} is no whole number from 1 on")
+
+
+def seconds(text: str) -> float:
+    """A length of time as an argument: more than nothing, because nothing would make every answer a late one.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if (found := _amount(text)) is not None and 0 < found <= MOST_SECONDS:
+        return found
+    raise ArgumentTypeError(f"{text[:40]!r} is no number of seconds above 0, up to {MOST_SECONDS:,}")
+
+
+def hours(text: str) -> float:
+    """An age as an argument; none is no age, too.
+
+    Raises:
+        ArgumentTypeError: it is none, negative, or more than a hundred years.
+    """
+    if (found := _amount(text)) is not None and 0 <= found <= MOST_DAYS * 24:
+        return found
+    raise ArgumentTypeError(f"{text[:40]!r} is no number of hours from 0 to {MOST_DAYS * 24:,}")
+
+
+def _amount(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def add_policy(parser: ArgumentParser) -> None:
