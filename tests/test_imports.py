@@ -5,13 +5,16 @@ import json
 import os
 import re
 import tracemalloc
+from base64 import b32encode
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha1
 from pathlib import Path
 
 import brotli
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from store_servers import wipe
 from warc_samples import NOON, record
 
@@ -47,7 +50,8 @@ def read(*paths):
 
 
 def write(path, *parts):
-    made = [gzip.compress(part) for part in parts] if path.name.endswith(".gz") else parts
+    pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(path.suffix, bytes)
+    made = [pack(part) for part in parts]
     path.write_bytes(b"".join(made))
     return path
 
@@ -78,17 +82,17 @@ def test_a_head_with_line_feeds_alone_never_hides_the_body(tmp_path, name, head,
 @pytest.mark.parametrize(
     ("first", "says"),
     [
-        (sized(robots(0), 5_000_000_000), "of 4999"),
+        (sized(robots(0), 5_000_000_000), "of 5000000000 bytes"),
         (sized(robots(0), -5), "no HTTP response"),
         (sized(robots(0), "many"), "no HTTP response"),
         (sized(robots(0), 30), "Invalid WARC header"),
         (robots(0, headers=(("X", "y" * 5_000_000),)), "Maximum header length"),
         (robots(0).replace(b"WARC/1.0\r\n", b"WARC/1.0\r\nX: " + b"y" * 5_000_000 + b"\r\n"), "Maximum header length"),
-        (robots(0).replace(b"2026-03-01T", b"2026-13-41T"), "no WARC-Date"),
+        (robots(0).replace(b"2026-03-01T", b"2026-13-41T"), "is no time: '2026-13-41T12:00:00Z'"),
         (robots(0).replace(b"2026-03-01T", b"2199-03-01T"), "2199-03-01, is in the future"),
         (robots(0, body=gzip.compress(CLOSED)[:-12], headers=(("Content-Encoding", "gzip"),)), "ends before"),
         (robots(0, body=b"\x1f\x9d\x90", headers=(("Content-Encoding", "compress"),)), "nobody knows the coding"),
-        (robots(0, body=b"19\r\nUser-agent", headers=(("Transfer-Encoding", "chunked"),)), "unexpected end"),
+        (robots(0, body=b"19\r\nUser-agent", headers=(("Transfer-Encoding", "chunked"),)), "chunks end early"),
     ],
     ids=[
         "five-gigabytes", "negative", "no-number", "shorter", "http-head-flood", "warc-head-flood", "no-date", "future",
@@ -102,6 +106,83 @@ def test_a_bad_record_is_a_fault_and_costs_no_other(tmp_path, name, first, says)
     assert all(fault.startswith(str(path)) for fault in faults)
     assert {"1.example", "2.example"} >= set(urls(visits)) >= {"2.example"}
     assert all(visit.body == CLOSED for visit in visits)
+
+
+def test_after_any_number_of_damaged_places_every_whole_record_is_read(tmp_path):
+    broken = robots("x").replace(b"WARC/1.0", b"WARC/1.x", 1)
+    parts = [part for number in range(9) for part in (robots(number), broken, robots(f"{number}.{number}"))]
+    for name in ("a.warc", "a.warc.gz", "a.warc.zst"):
+        path = write(tmp_path / name, *parts)
+        visits, faults = read(path)
+        assert len(visits) == 18, name
+        places = [int(re.search(r"byte (\d+)", fault)[1]) for fault in faults]
+        assert places == sorted(places)
+        assert len(places) >= 9
+        assert places[-1] < path.stat().st_size
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_an_empty_file_in_an_archive_of_one_piece_is_empty(tmp_path, pack):
+    path = tmp_path / ("a.warc.gz" if pack is gzip.compress else "a.warc.zst")
+    path.write_bytes(pack(robots(0) + robots(1, body=b"") + robots(2)))
+    visits, faults = read(path)
+    assert ([visit.body for visit in visits], faults) == ([CLOSED, b"", CLOSED], [])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Content-Encoding", "gzip"), ("Content-Length", "9")], [("Transfer-Encoding", "chunked")],
+        [("Content-Encoding", "br"), ("Transfer-Encoding", "chunked")],
+    ],
+)  # fmt: skip
+def test_codings_that_a_collector_has_removed_and_still_names_are_gone(tmp_path, headers):
+    """Common Crawl's archives until 2018 are so."""
+    visits, faults = read(write(tmp_path / "a.warc", robots(0, headers=headers)))
+    assert ([(visit.body, visit.truncated) for visit in visits], faults) == ([(CLOSED, False)], [])
+
+
+def test_a_coding_of_the_transfer_is_removed(tmp_path):
+    packed = gzip.compress(CLOSED)
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed)
+    visits, _ = read(write(tmp_path / "a.warc", robots(0, body=body, headers=[("Transfer-Encoding", "gzip, chunked")])))
+    assert visits[0].body == CLOSED
+
+
+def test_less_of_a_file_than_its_server_announced_is_not_the_file(tmp_path):
+    visits, _ = read(write(tmp_path / "a.warc", robots(0, headers=[("Content-Length", "1000")])))
+    assert visits[0].truncated
+
+
+def digested(made, payload, **fields):
+    named = b"WARC-Payload-Digest: sha1:%s\r\n" % b32encode(sha1(payload, usedforsecurity=False).digest())
+    named += b"".join(b"%s: %s\r\n" % (name.replace("_", "-").encode(), value) for name, value in fields.items())
+    return made.replace(b"Content-Type: application/http", named + b"Content-Type: application/http", 1)
+
+
+def test_a_payload_that_is_not_what_its_digest_says_is_a_fault(tmp_path):
+    """Tools make the digest of what was received, or of what is left of it without its codings."""
+    packed = gzip.compress(CLOSED)
+    coded = robots(0, body=packed, headers=[("Content-Encoding", "gzip")])
+    path = write(tmp_path / "a.warc", digested(coded, packed), digested(coded, CLOSED), digested(coded, b"other"))
+    visits, faults = read(path)
+    assert len(visits) == 2
+    assert [fault.partition(": its")[2] for fault in faults] == [" payload is not what its WARC-Payload-Digest says"]
+
+
+def test_a_304_with_the_digest_of_nothing_refers_to_no_empty_file(tmp_path):
+    """As in Common Crawl's archives of what could not be fetched."""
+    empty = digested(robots(0, body=b""), b"")
+    unchanged = digested(robots(1, status="304 Not Modified", body=b"", kind="revisit"), b"")
+    visits, faults = read(write(tmp_path / "a.warc", empty, unchanged))
+    assert (urls(visits), len(faults)) == (["0.example"], 1)
+
+
+def test_what_revisits_a_part_of_a_file_is_a_part(tmp_path):
+    cut = digested(robots(0), CLOSED, WARC_Truncated=b"length")
+    again = digested(robots(0, body=b"", kind="revisit"), CLOSED).replace(b"2026-03-01", b"2026-03-02", 1)
+    visits, _ = read(write(tmp_path / "a.warc", cut, again))
+    assert [(visit.body, visit.truncated) for visit in visits] == [(CLOSED, True)] * 2
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b32encode
 from collections import OrderedDict
 from dataclasses import replace
+from hashlib import md5, sha1, sha256
 from io import SEEK_END
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -20,7 +22,7 @@ from optout.acquisition.imports import Fault, well_known
 from optout.model import ASSET, RESOURCE, Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -30,11 +32,13 @@ _ANSWERS = (WarcRecordType.response, WarcRecordType.revisit, WarcRecordType.meta
 _LIST_TYPE = "application/json; profile=optout-exchanges"
 _PAGES = frozenset({RESOURCE, ASSET})
 _PREFIX = "x-archive-orig-"
-_TRANSFER = "transfer-encoding"
+_DIGESTS = {"sha1": sha1, "sha-1": sha1, "sha256": sha256, "sha-256": sha256, "md5": md5}
 _LARGEST = 16_000_000
+_LARGEST_HEAD = 1_000_000
 _BODIES_REMEMBERED = 128_000_000
 _EXCHANGES_REMEMBERED = 4_096
-_GZIP, _PLAIN = b"\x1f\x8b\x08", b"WARC/1."
+_PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
+_PLAIN = b"WARC/1."
 _CHUNK = 1 << 20
 _FIRST_CHUNK = 1 << 12
 _LINE_FEEDS = "lines of its HTTP head end in line feeds alone"
@@ -89,7 +93,7 @@ class Reader:
         self.at = 0
         self._records = 0
         self._is_cut = False
-        self._bodies: _Memory[bytes] = _Memory(_BODIES_REMEMBERED)
+        self._bodies: _Memory[tuple[bytes, bool]] = _Memory(_BODIES_REMEMBERED)
         self._exchanges: _Memory[Exchange] = _Memory(_EXCHANGES_REMEMBERED)
 
     def read(self, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:
@@ -114,7 +118,7 @@ class Reader:
             for record in ArchiveIterator(file, parse_http=False):
                 self._records += 1
                 yield from empty
-                at = self.at = start + record.stream_pos
+                at = self.at = record.stream_pos
                 self._is_cut = False
                 found = list(self._record(record, f"byte {at}", path))
                 if self._is_cut:
@@ -140,7 +144,6 @@ class Reader:
             if record.headers.get("Content-Type") == _LIST_TYPE:
                 yield from self._documents(json.loads(record.reader.read(_LARGEST)))
             elif (exchange := self._exchange(record)) is not None:
-                _check_empty(exchange, path, self.at)
                 self._exchanges.put(record.record_id or "", exchange)
                 if exchange.role.startswith("/"):
                     yield (exchange,)
@@ -173,7 +176,7 @@ class Reader:
         elif (role := json.loads(said)) in _PAGES:
             return None
         if record.record_date is None:
-            raise _Damaged("no WARC-Date")
+            raise _Damaged(_no_time(fields.get("WARC-Date")))
         return self._filled(record, Exchange(url, role, fetched_at=record.record_date))
 
     def _filled(self, record: WarcRecord, begun: Exchange) -> Exchange:
@@ -185,8 +188,6 @@ class Reader:
         if record.record_type == WarcRecordType.metadata:
             return begun
         http = _http(record)
-        if http is None or http.status_code is None:
-            raise _Damaged("no HTTP response in it")
         body, cut = self._body(record, http)
         status = http.status_code
         return replace(
@@ -195,49 +196,75 @@ class Reader:
             status=200 if status == 304 else status,
             headers=_headers(record, http),
             body=body,
-            truncated=cut or "WARC-Truncated" in fields,
+            truncated=cut,
         )
 
     def _body(self, record: WarcRecord, http: HeaderMap) -> tuple[bytes, bool]:
-        digest = record.headers.get("WARC-Payload-Digest") or record.headers.get("WARC-Refers-To") or ""
+        digest = record.headers.get("WARC-Payload-Digest") or ""
         if record.record_type == WarcRecordType.revisit or http.status_code == 304:
-            known = self._bodies.get(digest)
-            known = self._bodies.get(record.headers.get("WARC-Refers-To") or "") if known is None else known
+            # The digest of a 304 may be that of its own body, and nothing has been seen of a file by that.
+            says_nothing = http.status_code == 304 and _is_of_nothing(digest)
+            keys = (record.headers.get("WARC-Refers-To") or "", "" if says_nothing else digest)
+            known = next((kept for key in keys if key and (kept := self._bodies.get(key)) is not None), None)
             if known is None:
                 raise _Missed("the record that it revisits is not in this file or one before it")
-            return known, False
-        announced = record.content_length
-        body = record.reader.read(_LARGEST + 1)
-        transferred = any(name.lower() == _TRANSFER for name, _ in http)
-        if not transferred and len(body) < min(announced, _LARGEST):
-            raise _Cut(f"cut in mid-record: {len(body)} of {announced} bytes")
-        is_cut = len(body) > _LARGEST
-        names = coding.codings(http)
-        if names:
-            body, is_cut = coding.decoded(body[:_LARGEST], names, _LARGEST, is_cut=is_cut)
+            return known
+        received = record.reader.read(_LARGEST + 1)
+        is_cut = len(received) > _LARGEST or "WARC-Truncated" in record.headers
+        received = received[:_LARGEST]
+        # Collectors remove codings and leave the fields that name them, as Common Crawl's did until 2018.
+        whole = coding.unchunked(received, is_cut=is_cut) if _is_chunked(http) else received
+        body, is_cut = coding.plain(whole, http, _LARGEST, is_cut=is_cut)
+        if not is_cut:
+            _check_digest(record.headers.get("WARC-Payload-Digest") or "", received, whole, body)
+        is_cut = is_cut or len(received) < _length(http)
         for key in filter(None, (digest, record.record_id)):
-            self._bodies.put(key, body, len(body) + 200)
-        return body[:_LARGEST], is_cut
+            self._bodies.put(key, (body, is_cut), len(body) + 200)
+        return body, is_cut
+
+
+def _no_time(said: str | None) -> str:
+    return "no WARC-Date" if said is None else f"its WARC-Date is no time: {said[:40]!r}"
+
+
+def _is_chunked(http: HeaderMap) -> bool:
+    return any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in http)
+
+
+def _length(http: HeaderMap) -> int:
+    """How long the body was to be (RFC 9112 section 6.3); 0 where a coding that is gone may have made it longer."""
+    if coding.codings(http) or _is_chunked(http):
+        return 0
+    said = next((value.strip() for name, value in http if name.lower() == "content-length"), "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
+
+
+def _check_digest(said: str, *payloads: bytes) -> None:
+    """Make sure that a payload is what its digest says, in any of the forms from which tools make one.
+
+    Raises:
+        _Damaged: it is none of them.
+    """
+    known = _digests(said, payloads)
+    value = said.strip().partition(":")[2].lower()
+    if len(value) in map(len, known) and value not in known:
+        raise _Damaged("its payload is not what its WARC-Payload-Digest says")
+
+
+def _is_of_nothing(said: str) -> bool:
+    return said.strip().partition(":")[2].lower() in _digests(said, (b"",))
+
+
+def _digests(said: str, payloads: Iterable[bytes]) -> set[str]:
+    """The digests of payloads by the algorithm that one of them names, in both spellings; none by an unknown one."""
+    make = _DIGESTS.get(said.strip().partition(":")[0].lower())
+    made = [make(payload) for payload in payloads] if make is not None else []
+    return {text for one in made for text in (one.hexdigest(), b32encode(one.digest()).decode().lower())}
 
 
 def _is_empty(found: tuple[Exchange, ...] | Fault) -> bool:
     """Whether it is an answer that permits everything because nothing is in it."""
     return isinstance(found, tuple) and any(exchange.status == 200 and not exchange.body for exchange in found)
-
-
-def _check_empty(exchange: Exchange, path: Path, at: int) -> None:
-    """Make sure that an answer is empty because it is, and not because its head has swallowed the body.
-
-    Raises:
-        _Damaged: lines of it end as the library does not see.
-    """
-    if not _is_empty((exchange,)):
-        return
-    with path.open("rb") as file:
-        file.seek(at)
-        block = next(iter(ArchiveIterator(file, parse_http=False))).reader.read(_CHUNK)
-    if b"\n" in block.replace(b"\r\n", b""):
-        raise _Damaged(_LINE_FEEDS)
 
 
 def _pass_over(kind: str) -> None:
@@ -253,19 +280,46 @@ def _asked(record: WarcRecord) -> str:
     return (record.headers.get("WARC-Target-URI") or "").strip("<> ")
 
 
-def _http(record: WarcRecord) -> HeaderMap | None:
-    """The HTTP head of a record, which is missing in some, whatever the library's types say.
+def _http(record: WarcRecord) -> HeaderMap:
+    """The HTTP head of a record; what can be read from the record after it is the body as it was received.
 
     Raises:
-        OSError: it is too long, or its chunks end early.
-        _Damaged: it cannot be told from the body.
+        OSError: it is too long.
+        _Cut: the record ends before it says.
+        _Damaged: there is none, or it cannot be told from the body.
     """
-    record.parse_http(auto_decode="transfer")
+    block = _block(record)
+    record.parse_http(auto_decode="none")
+    # It is missing in some, whatever the library's types say.
     http = cast("HeaderMap | None", record.http_headers)
+    if http is None or http.status_code is None:
+        raise _Damaged("no HTTP response in it")
+    head, end, _ = block.partition(b"\r\n\r\n")
     # The library takes what follows a line feed alone for part of the line: the body would be missing, and permit.
-    if http is not None and any("\n" in text for text in (http.status_line or "", *(value for _, value in http))):
+    if b"\n" in head.replace(b"\r\n", b""):
         raise _Damaged(_LINE_FEEDS)
+    if not end:
+        raise _Damaged("its HTTP head has no end")
     return http
+
+
+def _block(record: WarcRecord) -> bytes:
+    """What a record holds, left there to be read again; of a large one the beginning, in which there must be a head.
+
+    Raises:
+        _Cut: there is less of it than it says.
+    """
+    announced = record.content_length
+    if announced > _LARGEST:
+        # What is left out here is what comes behind the largest body that is looked at.
+        record.set_bytes_content(record.reader.read(_LARGEST + _LARGEST_HEAD))
+    else:
+        record.freeze()
+    block = record.reader.read()
+    record.reader.seek(0)
+    if len(block) < min(announced, _LARGEST + _LARGEST_HEAD):
+        raise _Cut(f"cut in mid-record: {len(block)} of {announced} bytes")
+    return block
 
 
 def _headers(record: WarcRecord, http: HeaderMap) -> tuple[tuple[str, str], ...]:
@@ -278,7 +332,8 @@ def _headers(record: WarcRecord, http: HeaderMap) -> tuple[tuple[str, str], ...]
 def _next_record(file: BinaryIO, start: int) -> int | None:
     """The next place at or after `start` where a record could begin; None where there is none."""
     file.seek(0)
-    mark = _GZIP if file.read(len(_GZIP)) == _GZIP else _PLAIN
+    begin = file.read(max(map(len, _PACKED)))
+    mark = next((magic for magic in _PACKED if begin.startswith(magic)), _PLAIN)
     file.seek(start)
     ahead, size = b"", _FIRST_CHUNK
     while chunk := file.read(size):
