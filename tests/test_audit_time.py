@@ -129,3 +129,41 @@ def test_a_day_lasts_until_its_end(tmp_path, date):
     assert [row["effect"] for row in by_day] == ["deny"] * 3
     since, _ = audit(store, tmp_path / "since", rows, "--as-of", "crawl", "--retroactive")
     assert [row["reason"].startswith("since.") for row in since] == [False, True, True]
+
+
+def test_origins_that_are_known_since_are_not_told_as_unknown(store, tmp_path):
+    """Where unknown rows are permitted, a later state may deny one: its origin needs no harvest."""
+    permissive = policy_with(tmp_path, 30)
+    permissive.write_text(permissive.read_text().replace('unknown = "deny"', 'unknown = "permit"'))
+    rows = [
+        ("https://turned.example/x", "2023-01-01"),
+        ("https://turned.example/x", None),
+        ("https://never.example/", None),
+    ]
+    found, report = audit(store, tmp_path / "out", rows, "--as-of", "crawl", "--policy", permissive, "--retroactive")
+    assert [row["status"] for row in found] == ["unknown"] * 3
+    assert (tmp_path / "out/unknown-origins.txt").read_text() == "https://never.example\n"
+    assert (report["unknown_origin_count"], report["time"]["unknown_then"], report["time"]["without_a_date"]) == (
+        1,
+        2,
+        1,
+    )
+    assert (report["rows"]["unknown"], report["rows"]["refused"], report["rows"]["kept"]) == (3, 2, 1)
+    assert report["time"]["open_then_and_now"] == 0
+    assert {one["domain"]: one["unknown"] for one in report["domains"]} == {"turned.example": 0, "never.example": 0}
+
+
+def test_rows_that_wait_for_a_person_are_not_counted_as_unknown_too(store, tmp_path):
+    _, report = audit(store, tmp_path / "out", [("https://never.example/", None)], "--policy", "literal")
+    (domain,) = report["domains"]
+    assert (domain["rows"], domain["review"], domain["unknown"]) == (1, 1, 0)
+
+
+def test_what_a_later_state_refuses_others_counts_too(tmp_path):
+    name, other = "https://a.example", "User-agent: GPTBot\nDisallow: /\n"
+    store = make(tmp_path / "store", state(name, OPEN, day("2025-05-01")), state(name, other, day("2026-03-01")))
+    options = ("--as-of", "crawl")
+    found, _ = audit(store, tmp_path / "out", [(f"{name}/x", "2025-06-01")], *options)
+    assert (found[0]["kept"], found[0]["others_refused"]) == (True, False)
+    found, _ = audit(store, tmp_path / "since", [(f"{name}/x", "2025-06-01")], *options, "--retroactive")
+    assert (found[0]["kept"], found[0]["others_refused"]) == (True, True)

@@ -36,10 +36,16 @@ GROUPS = 30
 UNKNOWN_FILE = "unknown-origins.txt"
 """What `optout harvest` is given next: the origins that nothing is known about, those with the most rows first."""
 
+_SINCE = "reason LIKE 'since.%'"
+"""Rows that a later state has denied; the store knows their origins, though perhaps not at the time asked for."""
+
+_THEN = f"(status = 'unknown' AND (reason = 'origin.unknown-then' OR {_SINCE}))"
+"""Rows of origins that the store knows, but not at the time asked for."""
+
 _SUMS = (
     'count(*) AS "rows", count(*) FILTER (kept) AS kept,'
     " count(*) FILTER (effect = 'review') AS review,"
-    " count(*) FILTER (status = 'unknown' AND NOT kept) AS unknown,"
+    f" count(*) FILTER (status = 'unknown' AND effect = 'deny' AND NOT {_SINCE}) AS unknown,"
     " coalesce(sum(bytes), 0)::BIGINT AS bytes, coalesce(sum(bytes) FILTER (kept), 0)::BIGINT AS kept_bytes,"
     " coalesce(sum(tokens), 0)::BIGINT AS tokens, coalesce(sum(tokens) FILTER (kept), 0)::BIGINT AS kept_tokens"
 )
@@ -177,7 +183,7 @@ def _rows(ask: Asker) -> Figures:
         f"SELECT {_SUMS}, count(*) FILTER (status = 'malformed') AS malformed,"
         " count(*) FILTER (status = 'unknown') AS of_unknown_origins,"
         " count(*) FILTER (effect = 'deny') AS denied,"
-        " count(*) FILTER (effect = 'deny' AND status = 'known') AS refused,"
+        f" count(*) FILTER (effect = 'deny' AND (status = 'known' OR {_SINCE})) AS refused,"
         f" count(*) FILTER ({_UNREADABLE}) AS unreadable"
     )
     names = (
@@ -194,7 +200,8 @@ def _purposes(ask: Asker) -> list[Figures]:
         for what, values in (("effect", Effect), ("state", State))
         for value in values
     ] + [
-        f"count(*) FILTER ({name_of(purpose, 'effect')} = 'deny' AND status <> 'known') AS \"{purpose} unknown\""
+        f"count(*) FILTER ({name_of(purpose, 'effect')} = 'deny' AND status <> 'known' AND NOT {_SINCE})"
+        f' AS "{purpose} unknown"'
         for purpose in Purpose
     ]
     found = ask.one(f"SELECT {', '.join(columns)}")
@@ -237,9 +244,9 @@ def _time(ask: Asker) -> Figures:
         " AS reserved_then_and_now,"
         " count(*) FILTER (effect = 'permit' AND newest_effect <> 'permit') AS reserved_since,"
         " count(*) FILTER (effect <> 'permit' AND newest_effect = 'permit' AND status = 'known') AS opened_since,"
-        " count(*) FILTER (effect = 'permit' AND newest_effect = 'permit') AS open_then_and_now,"
-        " count(*) FILTER (reason = 'origin.unknown-then') AS unknown_then,"
-        " count(*) FILTER (reason = 'origin.unknown-then' AND date IS NULL) AS without_a_date,"
+        " count(*) FILTER (effect = 'permit' AND newest_effect = 'permit' AND status = 'known') AS open_then_and_now,"
+        f" count(*) FILTER {_THEN} AS unknown_then,"
+        f" count(*) FILTER ({_THEN} AND date IS NULL) AS without_a_date,"
         " min(signal_date)::VARCHAR AS earliest_signal, max(signal_date)::VARCHAR AS latest_signal,"
         f" max(gap_days) AS longest_gap_days, {gaps}"
     )
@@ -311,7 +318,7 @@ def _unknown(ask: Asker, target: Path) -> Figures:
     """The origins that nothing is known about: written to a file, the first of them, and what the first are worth."""
     answer = ask.relation(
         "SELECT origin, count(*) AS \"rows\" WHERE status = 'unknown' AND origin IS NOT NULL"
-        " AND reason <> 'origin.unknown-then' GROUP BY ALL"
+        f" AND NOT {_THEN} GROUP BY ALL"
     )
     into = ask.connection.cursor()
     into.register("answer", answer.to_arrow_reader(_BATCH))

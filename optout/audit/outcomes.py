@@ -90,11 +90,11 @@ def stricter(first: Outcome, second: Outcome, prefix: str) -> Outcome:
         State.RESERVED if State.RESERVED in pair else pair[0] for pair in zip(first.states, second.states, strict=True)
     )
     access = max(first.access, second.access, key=STRICTNESS.__getitem__)
-    if STRICTNESS[second.effect] <= STRICTNESS[first.effect]:
-        return replace(first, effects=effects, states=states, access=access)
-    return replace(
-        second, effects=effects, states=states, access=access, reason=prefix + second.reason, status=first.status
-    )
+    decides = first
+    if STRICTNESS[second.effect] > STRICTNESS[first.effect]:
+        decides = replace(second, reason=prefix + second.reason, status=first.status)
+    others = first.others or second.others
+    return replace(decides, effects=effects, states=states, access=access, others=others)
 
 
 class Outcomes:

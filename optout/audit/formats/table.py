@@ -85,7 +85,7 @@ def _fields(kind: pa.DataType) -> list[pa.Field]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return any(is_kind(kind) for is_kind in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+    return any((pa.types.is_list(kind), pa.types.is_large_list(kind), pa.types.is_fixed_size_list(kind)))
 
 
 def _has_old_times_only(schema: pq.ParquetSchema) -> bool:
@@ -96,7 +96,7 @@ def _has_old_times_only(schema: pq.ParquetSchema) -> bool:
 
 
 def _is_time(column: pq.ColumnSchema) -> bool:
-    return column.physical_type == "INT96" or column.logical_type.type == "TIMESTAMP"
+    return bool(column.physical_type == "INT96" or column.logical_type.type == "TIMESTAMP")
 
 
 def _coded(about: pq.RowGroupMetaData) -> list[str]:
