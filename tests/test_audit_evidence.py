@@ -290,7 +290,9 @@ def test_rows_of_an_audit_are_sealed_proved_and_erased_one_by_one(store, tmp_pat
     report = repeated(tmp_path / "out", store)
     assert report.outcome is Outcome.HOLDS, report.text
     bundle = tmp_path / "bundle.json"
-    assert main(["evidence", "prove", out, "--url", URLS[2], "--out", str(bundle), "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["evidence", "prove", out, "--url", URLS[2], "--out", str(bundle)]) == 0
+    assert "the newest of 200 decisions about the URL" in capsys.readouterr().err
     shown = json.loads(bundle.read_text())
     assert (shown["row"]["effect"], shown["row"]["reason"]) == ("deny", "robots.group.disallow")
     assert shown["row"]["states"]["ai-train"] == "reserved"

@@ -200,10 +200,16 @@ def exit_code(report: Report) -> int:
 def run_prove(arguments: Namespace) -> int:
     """Write the proof of a decision."""
     from optout.evidence import bundle
+    from optout.evidence.find import by_url
     from optout.evidence.layout import find
 
-    known = [_read(path) for path in arguments.known]
-    _write(bundle.prove_url(find(arguments.directory), arguments.url, known), arguments)
+    known, place = [_read(path) for path in arguments.known], find(arguments.directory)
+    _write(bundle.prove_url(place, arguments.url, known), arguments)
+    count = sum(not found.is_note for found in by_url(place, arguments.url))
+    if count > 1:
+        _say(
+            arguments, f"this is the newest of {count:,} decisions about the URL; evidence export proves all of a host"
+        )
     return DONE
 
 

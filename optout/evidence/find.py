@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a row is: the segment's file and the place of its leaf, and when it was decided in microseconds."""
+    """Where a row is: the segment's file and the place of its leaf, and when it was decided in microseconds.
+
+    Attributes:
+        is_note: whether it is no decision, but a note that content was kept.
+    """
 
     file: str
     at: int
     t: int
+    is_note: bool = False
 
 
 def by_url(layout: Layout, url: str) -> list[Found]:
@@ -39,9 +44,9 @@ def _found(directory: Path, where: str, values: list[str]) -> list[Found]:
         return []
     with spilling() as connection:
         rows = connection.execute(
-            "select filename, file_row_number, t "  # noqa: S608 - the condition is one of the two above
+            f"select filename, file_row_number, t, coalesce(stage, '') = '{KEPT}' "  # noqa: S608 - of constants only
             "from read_parquet(?, filename=true, file_row_number=true, hive_partitioning=false) "
-            f"where {where} order by coalesce(stage, '') = '{KEPT}', t desc, seq desc",
+            f"where {where} order by 4, t desc, seq desc",
             [files, *values],
         ).fetchall()
-    return [Found(name.rsplit("/", 1)[-1], int(at), int(t or 0)) for name, at, t in rows]
+    return [Found(name.rsplit("/", 1)[-1], int(at), int(t or 0), is_note) for name, at, t, is_note in rows]
