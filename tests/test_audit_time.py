@@ -167,3 +167,33 @@ def test_what_a_later_state_refuses_others_counts_too(tmp_path):
     assert (found[0]["kept"], found[0]["others_refused"]) == (True, False)
     found, _ = audit(store, tmp_path / "since", [(f"{name}/x", "2025-06-01")], *options, "--retroactive")
     assert (found[0]["kept"], found[0]["others_refused"]) == (True, True)
+
+
+def test_a_robots_txt_from_long_ago_permits_nothing_because_another_file_is_newer(tmp_path):
+    """The state of 2025 has the tdmrep.json of then and, as nobody captured another, the robots.txt of 2019."""
+    long_ago, visit = day("2019-01-01"), day("2025-01-01")
+    shut_then = '[{"location": "/", "tdm-reservation": 1}]'
+    store = make(
+        tmp_path / "store",
+        state("https://open.example", OPEN, long_ago)[:1],
+        state("https://open.example", None, visit)[1:],
+        state("https://shut.example", SHUT, long_ago)[:1],
+        state("https://shut.example", None, visit)[1:],
+        state("https://since.example", OPEN, long_ago, shut_then),
+        state("https://since.example", OPEN, visit)[:1],
+    )
+    rows = [(f"https://{name}.example/x", "2025-01-15") for name in ("open", "shut", "since")]
+    rows += [("https://open.example/x", "2019-06-01"), ("https://open.example/x", "2019-12-31")]
+    found, _ = audit(store, tmp_path / "out", rows, "--as-of", "crawl", "--what-if", "literal")
+    assert [(row["effect"], row["reason"]) for row in found] == [
+        ("deny", "coverage.not-consulted:/robots.txt"),
+        ("deny", "robots.group.disallow"),
+        ("deny", "tdmrep.file.reserved"),
+        ("permit", "no-reservation"),
+        ("permit", "no-reservation"),
+    ]
+    assert (found[0]["status"], found[0]["if_literal"]) == ("known", "review")
+    by_day, _ = audit(store, tmp_path / "day", rows[:1], "--as-of", "2025-01-15")
+    assert by_day[0]["effect"] == "deny"
+    now, _ = audit(store, tmp_path / "now", rows[:1])
+    assert now[0]["effect"] == "permit"

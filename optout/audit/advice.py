@@ -106,7 +106,8 @@ def _coverage(figures: Figures) -> Iterator[Advice]:
         if kind.startswith("coverage.") and reason["effect"] != "permit":
             gaps[kind, carrier] = gaps.get((kind, carrier), 0) + reason["rows"]
     for (kind, carrier), count in sorted(gaps.items(), key=lambda item: -item[1]):
-        what = "was never looked at" if kind.endswith("not-consulted") else "could not be had"
+        near = "" if figures["as_of"] == "now" else ", or not near enough to the date"
+        what = f"was never looked at{near}" if kind.endswith("not-consulted") else "could not be had"
         name = carrier or "a file"
         yield Advice(
             f"{_which(count, 'row', figures, 'is', 'are')} held back only because {name} {what}.",

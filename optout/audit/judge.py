@@ -19,11 +19,12 @@ from optout.acquisition.lists import Lists
 from optout.audit.dates import NO_DATE
 from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, Locator
-from optout.audit.outcomes import MALFORMED, UNKNOWN, Outcomes, undecided
+from optout.audit.outcomes import KNOWN, MALFORMED, UNKNOWN, Outcomes, undecided
 from optout.audit.ready import WAVE, Ready
 from optout.audit.shelf import Shelf
 from optout.audit.sites import Contents, View
 from optout.audit.states import NO_STATE, Dated, States
+from optout.engine import ROBOTS_ROLE
 from optout.urls import match_target
 
 if TYPE_CHECKING:
@@ -240,7 +241,9 @@ class Judge:
         for state in found:
             self._contents.offer(state.content_key, state.exchanges)
         return tuple(
-            Dated(int(state.captured_at.timestamp()), state.content_key, partial(self._load, origin, number))
+            Dated(
+                _seconds(state.captured_at), state.content_key, partial(self._load, origin, number), _robots_at(state)
+            )
             for number, state in enumerate(found)
         )
 
@@ -286,6 +289,8 @@ class Judge:
         numbers[rows] = self._under(view, chosen[rows], located, rows)
         for row, page in pages.items():
             numbers[row] = self._page(view, int(chosen[row]), located.url(row), page, int(numbers[row]))
+        if asked is not None:
+            self._forget_old_robots(reading.policy, chosen, asked, numbers)
         if reading.retroactive:
             self._since(view, chosen, asked, located, numbers)
         return numbers
@@ -339,6 +344,15 @@ class Judge:
         """The site of a state under a view."""
         state = self._states.all[number]
         return view.site(state.key, state.load)
+
+    def _forget_old_robots(self, policy: Policy, chosen: np.ndarray, asked: np.ndarray, numbers: np.ndarray) -> None:
+        """Let a robots.txt permit nothing where it is too far from a row's time, though another file is near enough.
+
+        What it reserved, and what other files did, still counts: nothing tells that it was lifted.
+        """
+        nothing = self.outcomes.number(undecided(policy.unknown, f"coverage.not-consulted:{ROBOTS_ROLE}", KNOWN))
+        rows = self._states.stale(chosen, asked, policy.nearest_capture_days * _DAY)
+        numbers[rows] = [self.outcomes.stricter(own, nothing, "") for own in numbers[rows].tolist()]
 
     def _since(
         self, view: View, chosen: np.ndarray, asked: np.ndarray | None, located: Located, numbers: np.ndarray
@@ -407,6 +421,16 @@ def _in_order(chosen: np.ndarray, states: int) -> np.ndarray:
     """Where the rows of each state are, one state after the other; NumPy sorts short numbers by their digits."""
     order: np.ndarray = np.argsort(chosen.astype(np.uint16) if states <= 1 << 16 else chosen, kind="stable")
     return order
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _robots_at(state: OriginState) -> int:
+    """When the robots.txt of a state was captured; of one that has none, when the state was seen."""
+    dates = (one.fetched_at for one in state.exchanges if one.role == ROBOTS_ROLE)
+    return _seconds(next(dates, None) or state.captured_at)
 
 
 def moment(seconds: int) -> datetime:

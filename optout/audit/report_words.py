@@ -15,7 +15,7 @@ _WORDS = {
 }
 _BEGINNINGS = {
     "since.": "reserved later than the state that the row is judged by",
-    "coverage.not-consulted": "held back because a file was never looked at",
+    "coverage.not-consulted": "held back because a file was never looked at, or not near enough to the date",
     "coverage.unreachable": "held back because a file could not be fetched",
     "coverage": "held back because a file could not be looked at",
     "robots.": "robots.txt refuses",

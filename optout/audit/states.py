@@ -18,11 +18,16 @@ NO_STATE = -1
 
 
 class Dated(NamedTuple):
-    """A state of an origin: when it was seen, what names its content, and how to get it."""
+    """A state of an origin: when it was seen, what names its content, and how to get it.
+
+    Attributes:
+        robots_at: when the robots.txt of it was captured, which may be long before; `at` where it has none.
+    """
 
     at: int
     key: str
     load: Load
+    robots_at: int
 
 
 class States:
@@ -38,6 +43,7 @@ class States:
         self.all: list[Dated] = []
         self._counts = np.zeros(0, np.int64)
         self._times = np.array([NO_DATE], np.int64)
+        self._robots = np.zeros(0, np.int64)
         self._arrange()
 
     def __len__(self) -> int:
@@ -50,6 +56,7 @@ class States:
             new = [state for timeline in timelines for state in timeline]
             self.all += new
             self._times = np.append(self._times[:-1], np.array([*(state.at for state in new), NO_DATE], np.int64))
+            self._robots = np.append(self._robots, np.array([state.robots_at for state in new], np.int64))
             self._counts = np.append(self._counts, [len(timeline) for timeline in timelines])
             self._arrange()
 
@@ -102,3 +109,15 @@ class States:
             gaps = np.abs(self.when(np.where(known, state, NO_STATE)) - moments)
             chosen = np.where(known & (gaps <= most), state, chosen)
         return chosen.astype(np.int32)
+
+    def stale(self, chosen: np.ndarray, asked: np.ndarray, most: int) -> np.ndarray:
+        """The rows whose chosen state has a robots.txt that was captured too far from the time that was asked for.
+
+        Args:
+            chosen: the states, `NO_STATE` where there is none.
+            asked: the times, in seconds.
+            most: how far it may lie from the time that it is to speak for, in seconds.
+        """
+        rows = np.flatnonzero(chosen != NO_STATE)
+        far: np.ndarray = rows[np.abs(self._robots[chosen[rows]] - asked[rows]) > most]
+        return far
