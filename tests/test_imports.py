@@ -305,6 +305,20 @@ def test_bodies_are_taken_with_and_without_their_coding(tmp_path, name):
     assert ([visit.body for visit in visits], faults) == ([CLOSED, CLOSED], [])
 
 
+@pytest.mark.parametrize(
+    ("number", "unit"), [(10**15, "s"), (-(10**15), "s"), (253_402_300_800_000, "ms"), (-(2**63) + 1, "us")]
+)
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_a_time_that_python_cannot_hold_costs_its_own_row(tmp_path, number, unit, zone):
+    second = {"s": 1, "ms": 10**3, "us": 10**6}[unit]
+    times = pa.array([number, int(NOON.timestamp()) * second], pa.int64()).cast(pa.timestamp(unit, zone))
+    pq.write_table(table(fetched_at=times), tmp_path / "a.parquet", store_schema=True)
+    visits, faults = read(tmp_path / "a.parquet")
+    assert [(visit.url, visit.fetched_at) for visit in visits] == [("https://1.example/robots.txt", NOON)]
+    assert len(faults) == 1
+    assert "row 0: fetched_at is no timestamp" in faults[0]
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 def test_times_may_be_finer_than_python_has_them(tmp_path, zone):
     """As pandas writes them."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from optout.acquisition import coding
@@ -75,12 +76,26 @@ class Reader:
 
 
 def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Times that Python can hold: pandas writes nanoseconds, and what is behind the microsecond tells nothing."""
+    """Times that Python can hold: pandas writes nanoseconds, and what is behind the microsecond tells nothing.
+
+    A time before the year 1 or after 9999 becomes none, so that it costs its own row and no other.
+    """
     at = batch.schema.get_field_index("fetched_at")
-    kind = batch.column(at).type
-    if not pa.types.is_timestamp(kind) or kind.unit != "ns":
+    column = batch.column(at)
+    if not pa.types.is_timestamp(column.type):
         return batch
-    return batch.set_column(at, "fetched_at", batch.column(at).cast(pa.timestamp("us", kind.tz), safe=False))
+    if column.type.unit in _PER_SECOND:
+        counts, each = column.view(pa.int64()), _PER_SECOND[column.type.unit]
+        is_held = pc.and_(pc.greater_equal(counts, _FIRST * each), pc.less(counts, _BEHIND * each))
+        column = pc.if_else(is_held, column, pa.scalar(None, column.type))
+    return batch.set_column(at, "fetched_at", column.cast(pa.timestamp("us", "UTC"), safe=False))
+
+
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6}
+"""Of the units in which there are times that Python cannot hold; nanoseconds end in 2262."""
+
+_FIRST, _BEHIND = -62_135_596_800, 253_402_300_800
+"""The years 1 and 10000, in seconds since 1970."""
 
 
 def _rows_at_once(file: pq.ParquetFile, number: int) -> int:
