@@ -250,3 +250,20 @@ def test_the_median_gap_is_that_of_the_rows(gaps):
     known = [gap for gap in gaps if gap is not None]
     with Asker([], pa.table({"gap_days": pa.array(gaps, pa.int64())})) as ask:
         assert _median_gap(ask) == (round(median(known)) if known else None)
+
+
+def test_what_is_no_count_of_tokens_counts_for_nothing(audited, tmp_path):
+    """pandas and others write NaN where there is none; as an integer it would be -2 ** 63, and two of them too much."""
+    urls = ["https://open.example/1"] * 4
+    folder = tmp_path / "in"
+    folder.mkdir()
+    floats, texts = [1.0, float("nan"), float("nan"), float("inf")], ["1", None, None, "0"]
+    columns = [floats, pa.array([1, 2**64 - 1, 2**63, None], pa.uint64()), texts]
+    for number, column in enumerate(columns):
+        pq.write_table(pa.table({"url": urls, "n": column}), folder / f"{number}.parquet")
+    lines = [f'{{"url": "{urls[0]}", "n": {count}}}\n' for count in ("1.0", "-1", "9223372036854775807", '"x"', "true")]
+    (folder / "lines.jsonl").write_text("".join(lines))
+    command = ["audit", str(folder), "--store", str(audited.parent / "store"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--tokens-column", "n", "--quiet", "--workers", "1"]) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert (report["rows"]["judged"], report["rows"]["tokens"], report["rows"]["kept_tokens"]) == (17, 4, 4)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from optout.model import RESOURCE, Exchange
 
@@ -108,6 +109,28 @@ class Format(Protocol):
 
     def writer(self, source: Path, target: Path) -> AbstractContextManager[Writer]:
         """Write a file of the same form as the source."""
+
+
+MOST_TOKENS = 1 << 40
+"""No row has as many; a larger number is no count, and sums of such would not fit in 64 bits."""
+
+
+def counts(column: pa.Array) -> pa.Array | None:
+    """Counts of whatever numeric type, null where there is none: NaN, which some write for it, is none either.
+
+    Args:
+        column: numbers, or texts of them; fractions are cut off.
+
+    Returns:
+        whole numbers of 64 bits; None where the column holds no numbers.
+    """
+    try:
+        sizes = column.cast(pa.float64(), safe=False)
+        whole = column.cast(pa.int64(), safe=False)
+    except pa.ArrowException:
+        return None
+    is_count = pc.and_(pc.greater_equal(sizes, 0.0), pc.less(sizes, float(MOST_TOKENS)))
+    return pc.if_else(is_count, whole, pa.scalar(None, pa.int64()))
 
 
 def page_exchange(url: str, html: bytes, headers: tuple[tuple[str, str], ...], status: int = 200) -> Exchange:

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from optout.audit.dates import NO_DATE, seconds
-from optout.audit.formats.base import Columns, Report
+from optout.audit.formats.base import Columns, Report, counts
 
 Row = dict[str, Any]
 
@@ -97,10 +97,7 @@ def numbers_at(rows: Iterable[Row], name: str | None) -> pa.Array | None:
     if name is None:
         return None
     found = (value_at(row, name) for row in rows)
-    return pa.array([value if type(value) is int and abs(value) <= _LARGEST else None for value in found], pa.int64())
-
-
-_LARGEST = 2**63 - 1
+    return counts(pa.array([float(value) if type(value) in _NUMBERS else None for value in found], pa.float64()))
 
 
 def texts_at(rows: Iterable[Row], name: str) -> pa.Array:

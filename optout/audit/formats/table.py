@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from optout.audit.dates import seconds
-from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer
+from optout.audit.formats.base import BATCH_BYTES, ROWS, Batch, Columns, Report, Writer, counts
 from optout.audit.formats.pages import pages_of
 from optout.audit.reading import READING
 from optout.errors import UnreadableInput
@@ -308,12 +308,7 @@ _TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa
 
 def _numbers(rows: pa.RecordBatch, name: str | None) -> pa.Array | None:
     column = None if name is None else _column(rows, name)
-    if column is None:
-        return None
-    try:
-        return column.cast(pa.int64(), safe=False)
-    except pa.ArrowException:
-        return None
+    return None if column is None else counts(column)
 
 
 def _texts(rows: pa.RecordBatch, name: str) -> pa.Array | None:
