@@ -84,6 +84,31 @@ def test_the_report_tells_reserved_then_since_and_no_longer_side_by_side(store, 
         assert words in page
 
 
+def test_what_was_open_then_is_not_told_as_reserved_then_because_later_states_deny(tmp_path):
+    """`--retroactive` changes what may be used, not what was said when."""
+    names = ("turned", "opened", "shut", "open", "between")
+    then, later, last = day("2025-05-01"), day("2025-09-01"), day("2026-03-01")
+    texts = {
+        "turned": (OPEN, SHUT, SHUT), "opened": (SHUT, SHUT, OPEN), "shut": (SHUT,) * 3, "open": (OPEN,) * 3,
+        "between": (OPEN, SHUT, OPEN),
+    }  # fmt: skip
+    visits = [
+        state(f"https://{name}.example", text, at)
+        for name in names
+        for text, at in zip(texts[name], (then, later, last), strict=True)
+    ]
+    store = make(tmp_path / "store", *visits)
+    rows = [(f"https://{name}.example/x", "2025-06-01") for name in names]
+    told = []
+    for name, options in (("plain", ()), ("since", ("--retroactive",))):
+        _, report = audit(store, tmp_path / name, rows, "--as-of", "crawl", *options)
+        kinds = ("reserved_then_and_now", "reserved_since", "opened_since", "open_then_and_now")
+        told.append([report["time"][kind] for kind in kinds])
+    assert told == [[1, 1, 1, 2]] * 2
+    page = (tmp_path / "since/report.html").read_text()
+    assert "by a state later than the one that the row is judged by: a rule of robots.txt refuses the path" in page
+
+
 def test_a_day_is_judged_like_a_date_of_every_row(store, tmp_path):
     names = ("turned", "opened", "shut", "open")
     rows = [(f"https://{name}.example/x", None) for name in names]

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from optout.audit.advice import advice
+from optout.audit.outcomes import SINCE
 from optout.audit.schema import Rows, decisions, name_of
 from optout.audit.shard import Place, manifest_json
 from optout.evidence.spilling import named, spilling
@@ -36,11 +37,14 @@ GROUPS = 30
 UNKNOWN_FILE = "unknown-origins.txt"
 """What `optout harvest` is given next: the origins that nothing is known about, those with the most rows first."""
 
-_SINCE = "reason LIKE 'since.%'"
+_SINCE = f"reason LIKE '{SINCE}%'"
 """Rows that a later state has denied; the store knows their origins, though perhaps not at the time asked for."""
 
 _THEN = f"(status = 'unknown' AND (reason = 'origin.unknown-then' OR {_SINCE}))"
 """Rows of origins that the store knows, but not at the time asked for."""
+
+_OPEN = f"(effect = 'permit' OR (status = 'known' AND {_SINCE}))"
+"""Rows that the state which they are judged by does not hold back, though a later one may."""
 
 _SUMS = (
     'count(*) AS "rows", count(*) FILTER (kept) AS kept,'
@@ -240,11 +244,11 @@ def _time(ask: Asker) -> Figures:
         for low, high in _GAPS
     )
     found = ask.one(
-        "SELECT count(*) FILTER (effect <> 'permit' AND newest_effect <> 'permit' AND status = 'known')"
+        f"SELECT count(*) FILTER (NOT {_OPEN} AND newest_effect <> 'permit' AND status = 'known')"
         " AS reserved_then_and_now,"
-        " count(*) FILTER (effect = 'permit' AND newest_effect <> 'permit') AS reserved_since,"
-        " count(*) FILTER (effect <> 'permit' AND newest_effect = 'permit' AND status = 'known') AS opened_since,"
-        " count(*) FILTER (effect = 'permit' AND newest_effect = 'permit' AND status = 'known') AS open_then_and_now,"
+        f" count(*) FILTER ({_OPEN} AND newest_effect <> 'permit') AS reserved_since,"
+        f" count(*) FILTER (NOT {_OPEN} AND newest_effect = 'permit' AND status = 'known') AS opened_since,"
+        f" count(*) FILTER ({_OPEN} AND newest_effect = 'permit' AND status = 'known') AS open_then_and_now,"
         f" count(*) FILTER {_THEN} AS unknown_then,"
         f" count(*) FILTER ({_THEN} AND date IS NULL) AS without_a_date,"
         " min(signal_date)::VARCHAR AS earliest_signal, max(signal_date)::VARCHAR AS latest_signal,"

@@ -19,7 +19,7 @@ from optout.acquisition.lists import Lists
 from optout.audit.dates import NO_DATE
 from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, Locator
-from optout.audit.outcomes import KNOWN, MALFORMED, UNKNOWN, Outcomes, undecided
+from optout.audit.outcomes import KNOWN, MALFORMED, SINCE, UNKNOWN, Outcomes, undecided
 from optout.audit.ready import WAVE, Ready
 from optout.audit.shelf import Shelf
 from optout.audit.sites import Contents, View
@@ -56,8 +56,6 @@ KERNEL = compiled_tier()
 
 ORIGINS_KEPT = 200_000
 SITES_KEPT = 100_000
-SINCE = "since."
-"""What stands before a reason that only a later state gives."""
 
 _DAY = 86_400
 

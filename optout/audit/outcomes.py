@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from optout.model import Verdict
     from optout.policy import Policy
 
+SINCE = "since."
+"""What stands before a reason that only a later state gives."""
+
 KNOWN, UNKNOWN, MALFORMED = "known", "unknown", "malformed"
 """What a row's origin is to the store: known, not known, or not to be told because the URL names none."""
 

@@ -209,7 +209,7 @@ def _time(figures: Figures) -> str:
         ("reserved then, and still", time["reserved_then_and_now"], "denied"),
         ("open then, reserved since", time["reserved_since"], "review"),
         ("reserved then, opened since", time["opened_since"], "kept"),
-        ("open then, and still", time["open_then_and_now"], "kept"),
+        ("open then, and now", time["open_then_and_now"], "kept"),
         ("unknown then: no capture is near enough", time["unknown_then"], "unknown"),
     ]
     most = max(count for _, count, _ in kinds) or 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from optout.audit.outcomes import SINCE
+
 _WORDS = {
     "no-reservation": "nothing that was looked at reserves anything",
     "origin.unknown": "the store knows nothing about the origin",
@@ -9,17 +11,17 @@ _WORDS = {
     "url.malformed": "the row names no web address",
     "url.missing": "the row has no URL",
     "robots.group.disallow": "a rule of robots.txt refuses the path",
+    "robots.unreachable": "robots.txt could not be fetched, which counts as a refusal",
     "robots.truncated": "robots.txt is longer than is read, and counts as a refusal",
     "robots.second-reader": "a second reader of robots.txt refuses what the first allows",
     "robots.repaired.disallow": "a rule of robots.txt refuses the path, once its syntax is mended",
 }
 _BEGINNINGS = {
-    "since.": "reserved later than the state that the row is judged by",
     "coverage.not-consulted": "held back because a file was never looked at, or not near enough to the date",
     "coverage.unreachable": "held back because a file could not be fetched",
     "coverage": "held back because a file could not be looked at",
     "robots.": "robots.txt refuses",
-    "tdmrep.": "a TDM reservation (TDMRep)",
+    "tdmrep.": "a statement of TDMRep",
     "content-signal.": "a Content-Signal line of robots.txt",
     "content-usage.": "a Content-Usage statement (AIPREF)",
     "rsl.": "an RSL licence does not cover it",
@@ -34,6 +36,10 @@ _BEGINNINGS = {
 
 def explained(reason: str) -> str:
     """A reason in words; empty where its code has to do."""
+    if reason.startswith(SINCE):
+        return f"by a state later than the one that the row is judged by: {explained(reason[len(SINCE) :])}".rstrip(
+            ": "
+        )
     if reason in _WORDS:
         return _WORDS[reason]
     return next((words for beginning, words in _BEGINNINGS.items() if reason.startswith(beginning)), "")
