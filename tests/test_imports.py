@@ -263,12 +263,16 @@ def table(**columns):
     ("column", "says"),
     [
         ({"body": [None, CLOSED]}, "without a body"),
-        ({"url": pa.array([b"https://0.example/robots.txt", None], pa.binary())}, "not text"),
+        ({"url": [5, 6]}, "not text"),
+        ({"body": [5, 6]}, "neither binary nor text"),
+        ({"status": [200.5, 200.0]}, "no whole number"),
+        ({"fetched_at": pa.array([9_000_000_000_000_000_000, 0], pa.timestamp("ms"))}, "no timestamp"),
+        ({"fetched_at": pa.array([-9_000_000_000_000_000_000, 0], pa.timestamp("us", "UTC"))}, "no timestamp"),
         ({"status": ["many", "200"]}, "many"),
         ({"fetched_at": pa.array([1, 2])}, "no timestamp"),
         ({"fetched_at": pa.array([NOON.replace(year=2199), NOON], pa.timestamp("us", "UTC"))}, "in the future"),
-        ({"headers": ["{", None]}, "Expecting"),
-        ({"headers": [[["a", "b", "c"]], None]}, "unpack"),
+        ({"headers": ["{", None]}, "no map, list of pairs"),
+        ({"headers": [[["a", "b", "c"]], None]}, "no map, list of pairs"),
         ({"headers": ["[1]", None]}, ""),
         (
             {
@@ -285,7 +289,22 @@ def table(**columns):
             "ends before",
         ),
     ],
-    ids=["no-body", "binary-url", "status", "time", "future", "json", "triples", "numbers", "half-a-gzip", "half-a-br"],
+    ids=[
+        "no-body",
+        "url",
+        "body",
+        "half-a-status",
+        "far",
+        "early",
+        "status",
+        "time",
+        "future",
+        "json",
+        "triples",
+        "numbers",
+        "half-a-gzip",
+        "half-a-br",
+    ],
 )
 def test_a_bad_row_is_a_fault_with_its_number_and_is_no_permission(tmp_path, column, says):
     pq.write_table(table(**column), tmp_path / "a.parquet")
@@ -319,6 +338,26 @@ def test_a_time_that_python_cannot_hold_costs_its_own_row(tmp_path, number, unit
     assert "row 0: fetched_at is no timestamp" in faults[0]
 
 
+def test_a_body_is_decoded_where_no_fields_are_there_to_tell_its_coding(tmp_path):
+    pq.write_table(table(body=pa.array([gzip.compress(CLOSED), zstandard.compress(CLOSED)])), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert ([visit.body for visit in visits], faults) == ([CLOSED, CLOSED], [])
+
+
+def test_a_body_that_is_shorter_than_was_announced_is_a_part(tmp_path):
+    pq.write_table(table(headers=['{"Content-Length": 1000}', '{"Content-Length": 26}']), tmp_path / "a.parquet")
+    visits, _ = read(tmp_path / "a.parquet")
+    assert [visit.truncated for visit in visits] == [True, False]
+
+
+def test_urls_as_octets_and_days_without_an_hour_are_understood(tmp_path):
+    columns = {"url": [b"https://0.example/robots.txt"] * 2, "fetched_at": pa.array([NOON.date()] * 2)}
+    pq.write_table(table(**columns), tmp_path / "a.parquet")
+    visits, faults = read(tmp_path / "a.parquet")
+    assert faults == []
+    assert {visit.fetched_at for visit in visits} == {NOON.replace(hour=0)}
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 def test_times_may_be_finer_than_python_has_them(tmp_path, zone):
     """As pandas writes them."""
@@ -337,8 +376,10 @@ def test_times_may_be_finer_than_python_has_them(tmp_path, zone):
         pa.array([[{"value": "noai", "name": "X-Robots-Tag"}]] * 2),
         pa.array([{"X-Robots-Tag": "noai", "other": None}] * 2),
         pa.array(['{"X-Robots-Tag": ["noai"]}'] * 2),
+        pa.array([b'{"X-Robots-Tag": "noai"}'] * 2),
+        pa.array([[(b"X-Robots-Tag", b"noai")]] * 2, pa.map_(pa.binary(), pa.binary())),
     ],
-    ids=["map", "map-of-lists", "objects", "struct", "json"],
+    ids=["map", "map-of-lists", "objects", "struct", "json", "octets-of-json", "map-of-octets"],
 )
 def test_header_fields_are_understood_however_they_are_written(tmp_path, headers):
     pq.write_table(table(headers=headers), tmp_path / "a.parquet")

@@ -48,6 +48,25 @@ def codings(headers: Iterable[tuple[str, str]]) -> list[str]:
     return [word for word in named if word not in _NO_CODING]
 
 
+def is_chunked(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a message says that its body is sent in chunks (RFC 9112 section 7.1)."""
+    return any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers)
+
+
+def announced(headers: Iterable[tuple[str, str]]) -> int:
+    """How long a body was to be (RFC 9112 section 6.3); 0 where a coding that is gone may have made it longer."""
+    listed = list(headers)
+    if codings(listed) or is_chunked(listed):
+        return 0
+    said = next((value.strip() for name, value in listed if name.lower() == "content-length"), "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
+
+
+def unsaid(body: bytes) -> str | None:
+    """The coding that a text is in by its first octets, where its message is not there to tell; no text begins so."""
+    return next((name for magic, name in _MAGIC.items() if body.startswith(magic)), None)
+
+
 def decoded(body: bytes, names: list[str], limit: int, *, is_cut: bool = False) -> tuple[bytes, bool]:
     """A body without its codings.
 
@@ -100,12 +119,12 @@ def plain(body: bytes, headers: Iterable[tuple[str, str]], limit: int, *, is_cut
     try:
         body, is_cut = decoded(body, codings(headers), limit, is_cut=is_cut)
     except CodingError:
-        if body.startswith(_MAGIC) or _BINARY.search(body, 0, _SNIFFED):
+        if unsaid(body) or _BINARY.search(body, 0, _SNIFFED):
             raise
     return body[:limit], is_cut or len(body) > limit
 
 
-_MAGIC = (_GZIP_MAGIC, b"\x28\xb5\x2f\xfd")
+_MAGIC = {_GZIP_MAGIC: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _SNIFFED = 1_445
 """How many octets of a resource its kind is told by (WHATWG MIME Sniffing, section 5.2)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +29,9 @@ _OCTETS_AT_ONCE = 64_000_000
 _BUFFER = 1 << 20
 _LARGEST = 16_000_000
 _FAILED = "failed"
+_IN_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_MOST = (1 << 63) - 1
+_EDGES = tuple(int(datetime(year, 1, 2, tzinfo=UTC).timestamp()) for year in (1, 9999))
 
 
 class Reader:
@@ -68,34 +71,26 @@ class Reader:
         row = first
         try:
             for batch in file.iter_batches(_rows_at_once(file, number), row_groups=[number], columns=columns):
-                for values in _in_microseconds(batch).to_pylist():
+                for values in _in_utc(batch).to_pylist():
                     yield from _row(values, f"row {row}", path, self._roles)
                     row += 1
-        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        except (pa.ArrowException, OSError, ArithmeticError, ValueError, MemoryError) as error:
             yield Fault(str(path), f"row group {number} from row {row}", _first_line(error))
 
 
-def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Times that Python can hold: pandas writes nanoseconds, and what is behind the microsecond tells nothing.
+def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Times as Python can hold them; one that it cannot hold is none.
 
-    A time before the year 1 or after 9999 becomes none, so that it costs its own row and no other.
+    pandas writes nanoseconds, and what is behind the microsecond tells nothing; the name of a zone need not be known.
     """
     at = batch.schema.get_field_index("fetched_at")
-    column = batch.column(at)
-    if not pa.types.is_timestamp(column.type):
+    times = batch.column(at)
+    if not pa.types.is_timestamp(times.type):
         return batch
-    if column.type.unit in _PER_SECOND:
-        counts, each = column.view(pa.int64()), _PER_SECOND[column.type.unit]
-        is_held = pc.and_(pc.greater_equal(counts, _FIRST * each), pc.less(counts, _BEHIND * each))
-        column = pc.if_else(is_held, column, pa.scalar(None, column.type))
-    return batch.set_column(at, "fetched_at", column.cast(pa.timestamp("us", "UTC"), safe=False))
-
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6}
-"""Of the units in which there are times that Python cannot hold; nanoseconds end in 2262."""
-
-_FIRST, _BEHIND = -62_135_596_800, 253_402_300_800
-"""The years 1 and 10000, in seconds since 1970."""
+    count = times.cast(pa.int64())
+    first, last = (max(-_MOST, min(edge * _IN_A_SECOND[times.type.unit], _MOST)) for edge in _EDGES)
+    held = pc.if_else(pc.and_(pc.greater(count, first), pc.less(count, last)), times, pa.scalar(None, times.type))
+    return batch.set_column(at, "fetched_at", held.cast(pa.timestamp("us", "UTC"), safe=False))
 
 
 def _rows_at_once(file: pq.ParquetFile, number: int) -> int:
@@ -110,7 +105,7 @@ def _row(
 ) -> Iterator[tuple[Exchange, ...] | Fault]:
     try:
         found = _exchange(values, roles)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
         yield Fault(str(path), place, _first_line(error))
     else:
         if found is not None:
@@ -118,17 +113,17 @@ def _row(
 
 
 def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | None:
-    if not isinstance(values["url"], str):
-        raise TypeError("the url is not text")
-    named = well_known(values["url"], roles)
+    named = well_known(_text(values["url"], "url"), roles)
     if named is None:
         return None
     role, url = named
-    status = None if values["status"] is None else int(values["status"])
+    status = None if values["status"] is None else _status(values["status"])
     headers = _headers(values.get("headers"))
     if status is not None and 200 <= status < 300 and values["body"] is None:
         raise ValueError(f"status {status} without a body, which might have said anything")
-    body, is_cut = coding.plain(_body(values["body"]), headers, _LARGEST)
+    received = _body(values["body"])
+    unsaid = None if headers else coding.unsaid(received)
+    body, is_cut = coding.plain(received, headers or (("Content-Encoding", unsaid or ""),), _LARGEST)
     return Exchange(
         url,
         role,
@@ -137,32 +132,57 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
         body=body,
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
-        truncated=is_cut,
+        truncated=is_cut or len(received) < coding.announced(headers),
     )
+
+
+def _status(value: object) -> int:
+    status = int(value)  # type: ignore[call-overload]
+    if isinstance(value, float) and status != value:
+        raise ValueError(f"status {value} is no whole number")
+    return int(status)
 
 
 def _body(value: object) -> bytes:
     if value is None:
         return b""
-    return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes | list):
+        return bytes(value)
+    raise TypeError(f"its body is a {type(value).__name__}, and neither binary nor text")
 
 
 def _time(value: object) -> datetime:
-    """A time; one without a zone is UTC."""
+    """A time; one without a zone is UTC, and a day is its beginning."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
     if not isinstance(moment, datetime):
         raise TypeError("fetched_at is no timestamp")
     return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def _headers(value: Any) -> Headers:  # noqa: ANN401 - whatever the column holds
-    if isinstance(value, str):
-        value = json.loads(value) if value.strip() else None
-    if value is None:
-        return ()
-    pairs = value.items() if isinstance(value, dict) else map(_pair, value)
-    several = ((name, texts if isinstance(texts, list) else [texts]) for name, texts in pairs)
-    return tuple((str(name), str(text)) for name, texts in several for text in texts if text is not None)
+    try:
+        if isinstance(value, str | bytes):
+            value = json.loads(value) if value.strip() else None
+        if value is None:
+            return ()
+        pairs = value.items() if isinstance(value, dict) else map(_pair, value)
+        several = ((name, texts if isinstance(texts, list) else [texts]) for name, texts in pairs)
+        return tuple((_text(name), _text(text)) for name, texts in several for text in texts if text is not None)
+    except (ValueError, TypeError) as error:
+        raise ValueError("its headers are no map, list of pairs, or either as JSON") from error
+
+
+def _text(value: object, what: str = "") -> str:
+    """A text, from octets too; anything else is written out, or refused by the name of its column."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if what and not isinstance(value, str):
+        raise TypeError(f"the {what} is not text")
+    return str(value)
 
 
 def _pair(value: Any) -> tuple[object, object]:  # noqa: ANN401 - whatever the column holds

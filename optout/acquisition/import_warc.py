@@ -213,11 +213,11 @@ class Reader:
         is_cut = len(received) > _LARGEST or "WARC-Truncated" in record.headers
         received = received[:_LARGEST]
         # Collectors remove codings and leave the fields that name them, as Common Crawl's did until 2018.
-        whole = coding.unchunked(received, is_cut=is_cut) if _is_chunked(http) else received
+        whole = coding.unchunked(received, is_cut=is_cut) if coding.is_chunked(http) else received
         body, is_cut = coding.plain(whole, http, _LARGEST, is_cut=is_cut)
         if not is_cut:
             _check_digest(record.headers.get("WARC-Payload-Digest") or "", received, whole, body)
-        is_cut = is_cut or len(received) < _length(http)
+        is_cut = is_cut or len(received) < coding.announced(http)
         for key in filter(None, (digest, record.record_id)):
             self._bodies.put(key, (body, is_cut), len(body) + 200)
         return body, is_cut
@@ -225,18 +225,6 @@ class Reader:
 
 def _no_time(said: str | None) -> str:
     return "no WARC-Date" if said is None else f"its WARC-Date is no time: {said[:40]!r}"
-
-
-def _is_chunked(http: HeaderMap) -> bool:
-    return any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in http)
-
-
-def _length(http: HeaderMap) -> int:
-    """How long the body was to be (RFC 9112 section 6.3); 0 where a coding that is gone may have made it longer."""
-    if coding.codings(http) or _is_chunked(http):
-        return 0
-    said = next((value.strip() for name, value in http if name.lower() == "content-length"), "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
 
 
 def _check_digest(said: str, *payloads: bytes) -> None:

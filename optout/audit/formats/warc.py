@@ -228,7 +228,7 @@ def _answer(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...], bytes
     headers = tuple((str(name), str(value)) for name, value in fields.items())
     is_cut = "WARC-Truncated" in record.headers or record.content_length > LARGEST_PAGE
     body = record.reader.read(LARGEST_PAGE)
-    if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers):
+    if coding.is_chunked(headers):
         body = coding.unchunked(body, is_cut=is_cut)
     return fields.status_code or 200, headers, coding.plain(body, headers, LARGEST_PAGE, is_cut=is_cut)[0]
 
