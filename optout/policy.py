@@ -46,7 +46,7 @@ HONOURED: Mapping[Leniency, str] = {
     Leniency.UNLICENSED: "Where a licence document names no terms for a path, the path is not licensed.",
     Leniency.WIDER_PURPOSES: "A refusal covers the neighbouring purposes that it was evidently meant to cover.",
     Leniency.BODY_METADATA: "A meta element in the body counts like one in the head.",
-    Leniency.ROBOTS_UNAUTHORISED: "A robots.txt that answers 401 or 403 refuses everything.",
+    Leniency.ROBOTS_UNAUTHORISED: "A robots.txt that answers 401, 402 or 403 refuses everything.",
     Leniency.ROBOTS_RATE_LIMITED: "A robots.txt that answers 429 refuses everything.",
     Leniency.ROBOTS_REDIRECTS: "A robots.txt behind more redirects than are followed refuses everything.",
     Leniency.ROBOTS_TRUNCATED: "A robots.txt that is longer than is read refuses everything.",

@@ -181,7 +181,7 @@ _ROBOTS = engine.ROBOTS_ROLE
 _SITUATIONS: tuple[tuple[str, str, Callable[[str], Exchange]], ...] = (
     ("robots.txt is empty", _ROBOTS, _robots(200)),
     ("robots.txt answers 404", _ROBOTS, _robots(404)),
-    ("robots.txt answers 401 or 403", _ROBOTS, _robots(403)),
+    ("robots.txt answers 401, 402 or 403", _ROBOTS, _robots(403)),
     ("robots.txt answers 429", _ROBOTS, _robots(429)),
     ("robots.txt answers 500 or another 5xx", _ROBOTS, _robots(500)),
     ("robots.txt cannot be reached, or not in time", _ROBOTS, _robots(error="timeout")),

@@ -115,7 +115,7 @@ class TestTruth:
     @pytest.mark.parametrize(
         ("old", "new", "situation"),
         [
-            ('  "robots-unauthorised",\n', "", "robots.txt answers 401 or 403"),
+            ('  "robots-unauthorised",\n', "", "robots.txt answers 401, 402 or 403"),
             ('  "robots-rate-limited",\n', "", "robots.txt answers 429"),
             ('  "robots-redirects",\n', "", "robots.txt redirects too often"),
             ('unreachable = "review"', 'unreachable = "deny"', "another signal file answers 500 or cannot be reached"),

@@ -60,6 +60,7 @@ def test_a_refusal_by_status_names_the_status():
     ("how", "word"),
     [
         ({"status": 401}, Leniency.ROBOTS_UNAUTHORISED),
+        ({"status": 402}, Leniency.ROBOTS_UNAUTHORISED),
         ({"status": 403}, Leniency.ROBOTS_UNAUTHORISED),
         ({"status": 429}, Leniency.ROBOTS_RATE_LIMITED),
         ({"status": 301}, Leniency.ROBOTS_REDIRECTS),

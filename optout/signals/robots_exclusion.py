@@ -6,7 +6,7 @@ A refusal of access reserves every purpose for whoever is refused: what may not 
 | robots.txt answers | the letter (section 2.3.1) | read more widely under |
 |---|---|---|
 | 2xx | its rules count; HTML, JSON or binary is no rules and a problem | |
-| 4xx | unavailable: everything may be fetched | `robots-unauthorised` (401, 403), `robots-rate-limited` (429) |
+| 4xx | unavailable: everything may be fetched | `robots-unauthorised` (401, 402, 403), `robots-rate-limited` (429) |
 | more redirects than are followed | unavailable | `robots-redirects` |
 | 5xx, no answer | unreachable: nothing may be fetched, whatever the body says | |
 | more bytes than are read | the rules that were read count | `robots-truncated` |
@@ -57,6 +57,7 @@ _EVERYONE = frozenset({EVERYONE})
 
 STATUS_MEANING = {
     401: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
+    402: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
     403: ("robots.unauthorised", Leniency.ROBOTS_UNAUTHORISED),
     429: ("robots.rate-limited", Leniency.ROBOTS_RATE_LIMITED),
 }
@@ -64,7 +65,7 @@ STATUS_MEANING = {
 
 READER_PROBLEMS = {
     "robots.unreachable": "robots.txt answered 5xx or not at all; nothing may be fetched (RFC 9309 section 2.3.1.4).",
-    "robots.unauthorised": "robots.txt answered 401 or 403: by the letter unavailable, perhaps meant as a refusal.",
+    "robots.unauthorised": "robots.txt answered 401, 402 or 403: by the letter unavailable, maybe meant as a refusal.",
     "robots.rate-limited": "robots.txt answered 429: by the letter unavailable, but it exists and was not seen.",
     "robots.redirects": "robots.txt redirected more often than is followed, or to nowhere; by the letter unavailable.",
     "robots.second-reader-forbids": "An independent reader of this robots.txt forbids what ours allows.",
