@@ -121,6 +121,30 @@ def test_after_any_number_of_damaged_places_every_whole_record_is_read(tmp_path)
         assert places[-1] < path.stat().st_size
 
 
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst"])
+def test_an_archive_that_ends_in_any_record_is_not_whole(tmp_path, name):
+    """Most records of a crawl are none of ours, and in them half of a download ends as well."""
+    parts = [robots(0), record("https://0.example/page", kind="request"), robots(1)]
+    whole = [write(tmp_path / f"{number}-{name}", *parts[:number]).read_bytes() for number in (1, 2, 3)]
+    path = tmp_path / name
+    for cut in range(100, len(whole[-1]) - 4, 7):
+        path.write_bytes(whole[-1][:cut])
+        visits, faults = read(path)
+        # Only the line breaks behind a record may be missing.
+        assert faults or any(0 <= len(data) - cut < 5 for data in whole), cut
+        assert all(visit.body == CLOSED for visit in visits)
+    for data in whole:
+        path.write_bytes(data)
+        assert read(path)[1] == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_an_archive_of_one_piece_that_is_cut_is_not_whole(tmp_path, pack):
+    path = tmp_path / ("a.warc.gz" if pack is gzip.compress else "a.warc.zst")
+    path.write_bytes(pack(robots(0) + record("https://0.example/page", kind="request"))[:-12])
+    assert read(path)[1]
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
 def test_an_empty_file_in_an_archive_of_one_piece_is_empty(tmp_path, pack):
     path = tmp_path / ("a.warc.gz" if pack is gzip.compress else "a.warc.zst")

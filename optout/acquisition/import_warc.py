@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from optout.acquisition import coding
+from optout.acquisition import coding, warc_ends
 from optout.acquisition.imports import Fault, well_known
 from optout.model import ASSET, RESOURCE, Exchange
 
@@ -112,13 +112,15 @@ class Reader:
     ) -> Generator[tuple[Exchange, ...] | Fault, None, int | None]:
         """Read until the end or the next damage; give the place to go on from."""
         file.seek(start)
-        at = start
+        at, length = start, 0
+        found: list[tuple[Exchange, ...] | Fault] = []
         empty: list[tuple[Exchange, ...] | Fault] = []
         try:
             for record in ArchiveIterator(file, parse_http=False):
                 self._records += 1
                 yield from empty
                 at = self.at = record.stream_pos
+                length = record.content_length
                 self._is_cut = False
                 found = list(self._record(record, f"byte {at}", path))
                 if self._is_cut:
@@ -133,6 +135,8 @@ class Reader:
         yield from empty
         if not self._records and file.seek(0, SEEK_END):
             yield Fault(str(path), "", "there is no WARC record in it")
+        elif not any(isinstance(item, Fault) for item in found) and not warc_ends.ends_with(file, at, length):
+            yield Fault(str(path), f"after byte {at}", "the file ends in mid-record")
         return None
 
     def _record(self, record: WarcRecord, place: str, path: Path) -> Iterator[tuple[Exchange, ...] | Fault]:

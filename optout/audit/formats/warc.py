@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from optout.acquisition import coding
 from optout.acquisition.files import FileReader
+from optout.acquisition.warc_ends import BLANK, record_end
 from optout.audit.dates import NO_DATE, moment_of
 from optout.audit.formats.base import BATCH_BYTES, Batch, Columns, Report, Writer, page_exchange
 from optout.audit.reading import counted
@@ -32,6 +32,7 @@ LARGEST_PAGE = 1 << 24
 """Bytes of a page that are read for its signals."""
 
 _STEP = 1 << 20
+_BREAK = re.compile(rb"\r?\n")
 
 _ROWS = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion | WarcRecordType.revisit
 _PAGES = ("text/html", "application/xhtml")
@@ -155,7 +156,7 @@ class _Gathered:
         """The batch at the end of what can be read. What stands behind it was not judged, so it is not copied."""
         span = self.spans[-1]
         size = os.fstat(stream.fileno()).st_size
-        end = _end(stream, span.start, self._length)
+        end = record_end(stream, span.start, self._length)
         if broken or (span.row not in self._refused and (end is None or end < size)):
             fault("after the last record that was judged", broken or "what follows is no record")
         if end is None:
@@ -189,7 +190,7 @@ def _whole(record: WarcRecord) -> bool:
 
 def _with_breaks(block: bytes) -> bytes:
     """An HTTP message with a head as the library wants it; some servers send line feeds alone (RFC 9112, 2.2)."""
-    end = _BLANK.search(block)
+    end = BLANK.search(block)
     if end is None or (
         end[0] == b"\r\n\r\n" and block.count(b"\n", 0, end.end()) == block.count(b"\r\n", 0, end.end())
     ):
@@ -242,53 +243,6 @@ def _check_alone(start: int, last: int | None, path: Path) -> None:
     if start == last:
         mend = "compress it record by record (WARC 1.1, annex D): warcio recompress IN OUT"
         raise UnreadableInput(f"{path}: several records are compressed as one", mend=mend)
-
-
-def _end(stream: IO[bytes], start: int, length: int) -> int | None:
-    """The place behind a record and the line breaks that end it; None where that cannot be told.
-
-    Args:
-        stream: the file.
-        start: of the record.
-        length: of its block.
-    """
-    stream.seek(start)
-    magic = stream.read(4)
-    stream.seek(start)
-    if magic.startswith(b"\x1f\x8b"):
-        return _packed_end(stream, length, lambda: zlib.decompressobj(31))
-    if magic == zstandard.FRAME_HEADER:
-        return _packed_end(stream, length, lambda: zstandard.ZstdDecompressor().decompressobj())
-    head = stream.read(_STEP)
-    blank = _BLANK.search(head)
-    if blank is None or (end := start + blank.end() + length) > os.fstat(stream.fileno()).st_size:
-        return None
-    stream.seek(end)
-    rest = stream.read(_STEP)
-    return end + len(rest) - len(rest.lstrip(b"\r\n"))
-
-
-def _packed_end(stream: IO[bytes], length: int, begin: Callable[[], Any]) -> int | None:
-    """The same for compressed members, of which a record has as many as its block needs."""
-    made, data = 0, b""
-    while made <= length:
-        member = begin()
-        while not member.eof:
-            data = data or stream.read(_SIP)
-            if not data:
-                return None
-            try:
-                made += len(member.decompress(data))
-            except (zlib.error, zstandard.ZstdError):
-                return None
-            data = member.unused_data
-    return stream.tell() - len(data)
-
-
-_BLANK = re.compile(rb"\r?\n\r?\n")
-_BREAK = re.compile(rb"\r?\n")
-_SIP = 1 << 12
-"""So little is unpacked at once that a bomb does not fill the memory."""
 
 
 class _Broken(Exception):
