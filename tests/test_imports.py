@@ -382,6 +382,14 @@ def test_urls_as_octets_and_days_without_an_hour_are_understood(tmp_path):
     assert {visit.fetched_at for visit in visits} == {NOON.replace(hour=0)}
 
 
+def test_a_page_that_is_not_what_its_checksum_says_is_a_fault(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(table(), path, compression="none", write_page_checksum=True, use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace(b"Disallow: /", b"Disallow: #"))
+    visits, faults = read(path)
+    assert (visits, len(faults)) == ([], 1)
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 def test_times_may_be_finer_than_python_has_them(tmp_path, zone):
     """As pandas writes them."""
