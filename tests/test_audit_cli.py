@@ -18,6 +18,7 @@ import zstandard
 from audit_store import make, state
 
 from optout.audit import Auditor, decide
+from optout.audit.storage import part_of
 from optout.cli import main
 
 OPEN = "User-agent: *\nDisallow: /private\n"
@@ -325,6 +326,71 @@ def test_a_file_is_judged_once_however_often_it_is_named(store, tmp_path, monkey
     assert json.loads((tmp_path / "out/report.json").read_text())["rows"]["judged"] == 1
 
 
+def test_a_folder_that_is_reached_in_several_ways_is_judged_once_and_links_are_followed(store, tmp_path):
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    for folder in (elsewhere, data / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    (data / "linked").symlink_to(elsewhere)
+    (data / "another").symlink_to("deep")
+    (data / "deep/round").symlink_to("..")
+    assert audit(store, tmp_path / "out", data, data / "deep/../linked", tmp_path / "data/another/a.jsonl") == 0
+    assert sorted(row["file"] for row in rows(tmp_path / "out")) == ["deep/a.jsonl", "linked/a.jsonl"]
+
+
+def test_names_that_are_not_utf_8_or_as_long_as_can_be_are_names(store, tmp_path, capsys):
+    data, url = tmp_path / "in", "https://open.example/page"
+    data.mkdir()
+    line = json.dumps({"url": url}) + "\n"
+    (data / f"{'n' * 240}.jsonl").write_text(line)
+    Path(os.fsdecode(os.fsencode(data) + b"/caf\xe9.jsonl")).write_text(line)
+    pq.write_table(pa.table({"url": [url]}), data / "new.parquet")
+    (data / "new.parquet").rename(os.fsdecode(os.fsencode(data) + b"/\xfc.parquet"))
+    Path(os.fsdecode(os.fsencode(data) + b"/\xff.parquet")).write_bytes(b"none")
+    assert audit(store, tmp_path / "out", data) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "\\udcff.parquet: " in said[0]
+    kept = sorted(path.name for path in (tmp_path / "out/kept").iterdir())
+    assert kept == ["\\udcfc.parquet", "caf\\udce9.jsonl", f"{'n' * 240}.jsonl"]
+    assert main(["evidence", "verify", str(tmp_path / "out"), "--store", str(store)]) == 0
+
+
+def test_the_folder_that_one_stands_in_is_an_output_like_any_other(store, tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert audit(store, ".", "../a.jsonl") == 0
+    before = (tmp_path / "out/shards/a.jsonl.json").stat().st_mtime_ns
+    assert audit(store, ".", "../a.jsonl") == 0
+    assert (tmp_path / "out/shards/a.jsonl.json").stat().st_mtime_ns == before
+    assert main(["evidence", "verify", ".", "--store", str(store)]) == 0
+
+
+def test_what_an_audit_has_kept_is_not_written_over_by_an_audit_of_it(store, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    assert audit(store, tmp_path / "out", tmp_path / "a.jsonl") == 0
+    assert audit(store, tmp_path / "out", tmp_path / "out/kept") == 2
+    assert "all else in DATA is in" in capsys.readouterr().err
+    assert (tmp_path / "out/kept/a.jsonl").exists()
+
+
+def test_only_what_nobody_writes_any_more_is_cleared_away(store, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"url": "https://open.example/page"}\n')
+    kept = tmp_path / "out/kept"
+    kept.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    living, dead, foreign = (
+        kept / part_of(kept / "a.jsonl").name.replace(f"-{os.getpid()}.", end)
+        for end in (f"-{os.getppid()}.", f"-{ended.pid}.", "-elsewhere-7.")
+    )
+    for part in (living, dead, foreign):
+        part.write_bytes(b"half a line")
+    assert audit(store, tmp_path / "out", tmp_path / "a.jsonl") == 0
+    assert sorted(kept.iterdir()) == sorted([kept / "a.jsonl", living])
+
+
 def test_policies_of_one_name_are_not_taken_for_each_other(store, tmp_path, capsys):
     own = tmp_path / "own.toml"
     own.write_text((Path(__file__).parents[1] / "policies/eu-gpai.toml").read_text().replace("366", "30"))
@@ -412,6 +478,14 @@ def test_the_library_adds_columns_and_keeps_rows(store):
     assert found["effect"].to_pylist() == ["deny", "deny", "permit"]
     assert found["n"].to_pylist() == [1, 2, 3]
     assert decide(table.slice(0, 0), auditor).schema == found.schema
+
+
+def test_what_others_keep_in_a_schema_stays_in_it(store):
+    index, fields = {b"pandas": b"{}"}, [pa.field("url", pa.string(), nullable=False, metadata={b"a": b"b"})]
+    for urls in (URLS[:3], []):
+        answers = decide(pa.table([urls], schema=pa.schema(fields, index)), Auditor(store, today=date(2026, 11, 23)))
+        assert answers.schema.metadata == index
+        assert answers.schema.field(0).equals(fields[0], check_metadata=True)
 
 
 def test_lists_speak_about_hosts_and_urls_whatever_the_store_knows(store, tmp_path):

@@ -94,6 +94,26 @@ def test_origins_that_nobody_knows_are_harvested_from_the_bucket(s3, tmp_path, c
     assert "s3://bucket/out/no-such.txt: no such object or bucket" in capsys.readouterr().err
 
 
+def test_an_output_in_the_folder_that_is_read_is_not_read(store, s3):
+    s3.pipe_file("bucket/a.jsonl", b'{"url": "https://open.example/page"}\n')
+    for _ in range(2):
+        assert audit(store, "s3://bucket/out/", "s3://bucket") == 0
+        assert json.loads(s3.cat_file("bucket/out/report.json"))["rows"]["judged"] == 1
+    assert audit(store, "s3://bucket/out", "s3://bucket/out/kept") == 2
+
+
+def test_names_of_objects_may_be_what_no_file_s_may(store, s3, tmp_path):
+    names = ["a::b.jsonl", "a?.jsonl", "b[1].jsonl", f"{'n' * 300}.jsonl", "../up.jsonl"]
+    for name in names:
+        s3.pipe_file(f"bucket/in/{name}", b'{"url": "https://open.example/page"}\n')
+    s3.pipe_file("bucket/in/folder.jsonl/", b"")
+    for out in (tmp_path / "out", "s3://bucket/out"):
+        assert audit(store, out, "s3://bucket/in") == 0
+    assert len(list((tmp_path / "out/decisions").iterdir())) == len(names)
+    assert len(s3.find("bucket/out/kept")) == len(names)
+    assert audit(store, tmp_path / "one", "s3://bucket/in/b[1].jsonl") == 0
+
+
 @pytest.fixture
 def own(tmp_path):
     """A store that no other test audits with; the log of an output in a bucket lies with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from optout.errors import EvidenceError, MalformedUrl
 from optout.evidence import cdxj, past
 from optout.evidence.layout import Layout
 from optout.evidence.query import Filter, Rows
+from optout.evidence.spilling import spilling
 from optout.evidence.summary import summary
 from optout.evidence.warc import SignalArchive
 
@@ -209,3 +211,10 @@ def test_what_is_no_host_is_refused_and_is_not_a_host_without_decisions(host):
 @pytest.mark.parametrize("host", ["SITE-2.example", "site-2.example.", "site-2.example:443"])
 def test_a_host_may_be_written_in_every_way_that_it_can_be(host):
     assert Filter(host=host).sql() == Filter(host="site-2.example").sql()
+
+
+def test_an_interruption_of_a_long_question_is_an_interruption():
+    asking = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt), spilling() as connection:
+        asking.start()
+        connection.execute("SELECT count(*) FROM range(1000000000000) WHERE hash(range) = 0").fetchall()

@@ -64,11 +64,13 @@ class Auditor:
         judged = self.judge.judge(taken.urls, taken.dates, taken.pages)
         added = answers(self.judge, judged)
         kept = [
-            (name, column) for name, column in zip(rows.schema.names, rows.columns, strict=True) if name not in added
+            (field, column) for field, column in zip(rows.schema, rows.columns, strict=True) if field.name not in added
         ]
-        plain = [(name, column.cast(pa.string()) if _coded(column) else column) for name, column in added.items()]
-        names, columns = zip(*kept, *plain, strict=True)
-        return pa.RecordBatch.from_arrays(list(columns), names=list(names))
+        plain = {name: column.cast(pa.string()) if _coded(column) else column for name, column in added.items()}
+        told = [(pa.field(name, column.type), column) for name, column in plain.items()]
+        fields, columns = zip(*kept, *told, strict=True)
+        # What others keep in a schema, such as the index of pandas, stays in it.
+        return pa.RecordBatch.from_arrays(list(columns), schema=pa.schema(fields, rows.schema.metadata))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Judge a table; fit for `map` of Hugging Face datasets in Arrow form."""
@@ -76,7 +78,7 @@ class Auditor:
         return pa.Table.from_batches(batches) if batches else self._empty(table)
 
     def _empty(self, table: pa.Table) -> pa.Table:
-        rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in table.schema.types], names=table.schema.names)
+        rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in table.schema.types], schema=table.schema)
         return pa.Table.from_batches([self.batch(rows)])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -174,8 +176,13 @@ def inputs(arguments: Iterable[str]) -> list[Input]:
             mend = "name Parquet, JSON Lines, WARC or tar files"
             raise UnreadableInput(f"{argument or 'an empty name'}: no such file", mend=mend)
         for path, name in named:
-            once.setdefault(str(path.absolute()) if isinstance(path, Path) else path.url, (path, name))
+            once.setdefault(_place(path), (path, name))
     return _distinct(dict(once.values()))
+
+
+def _place(path: Location) -> str:
+    """What is the same for two ways of naming one file: through `..`, and through folders that are links."""
+    return str(path.absolute().parent.resolve() / path.name) if isinstance(path, Path) else path.url
 
 
 def _named(argument: str) -> list[tuple[Location, str]]:
@@ -195,11 +202,25 @@ def _here(path: Path) -> Iterator[tuple[Path, str]]:
     first = next((at for at, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
     base, files = path.parent, [path]
     if path.is_dir():
-        base, files = path, sorted(path.rglob("*"))
+        base, files = path, sorted(_below(path))
     elif not path.exists() and first is not None:
         base = Path(*parts[:first])
         files = sorted(base.glob(str(Path(*parts[first:]))))
     yield from ((one, _as_text(one.relative_to(base).as_posix())) for one in files if one.is_file())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What is in a folder; links to folders are followed, but each is looked into once, by its own name if it can."""
+    seen, waiting = set[Path](), deque([folder])
+    while waiting:
+        for name, folders, files in os.walk(waiting.popleft()):
+            here = Path(name)
+            if (real := here.resolve()) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            waiting += sorted(path for one in folders if (path := here / one).is_symlink())
+            yield from (here / one for one in files)
 
 
 def _as_text(name: str) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
@@ -64,23 +64,30 @@ def run(job: Job, files: Sequence[Input], directory: Location, workers: int) -> 
 def _pool(
     job: Job, digest: str, items: Sequence[Input], directory: Location, workers: int
 ) -> Iterator[tuple[Input, Manifest]]:
-    context = get_context("spawn")
+    context, others = get_context("spawn"), {*active_children()}
     counter = context.Value("q", 0)
     READING.share(counter)
     with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_begin, initargs=(counter,)) as pool:
         try:
-            with _born_uninterrupted():
+            with _uninterrupted():
                 futures = {pool.submit(make, job, digest, item, directory): item for item in items}
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except (KeyboardInterrupt, GeneratorExit):
+            # Nor for what was begun, which may take minutes and is made again as a whole.
+            with _uninterrupted():
+                for child in {*active_children()} - others:
+                    child.terminate()
+                pool.shutdown(cancel_futures=True)
+            raise
         finally:
             # Who is interrupted does not wait for all that was not begun.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
-def _born_uninterrupted() -> Iterator[None]:
-    """Begin processes that hear of an interruption only when they can end without a word; here it waits.
+def _uninterrupted() -> Iterator[None]:
+    """Begin or end processes, and let an interruption wait; they hear of it only when they can end without a word.
 
     They have the mask of the thread that begins them. That alone would not make it wait, because a signal that one
     thread masks goes to another one, of which numeric libraries have some.

@@ -47,7 +47,7 @@ def left(job: Job, files: Sequence[Input], directory: Location) -> Left:
         found = list(threads.map(lambda item: shard.made(place, item, digest), files))
     missing = [item for item, manifest in zip(files, found, strict=True) if manifest is None]
     if isinstance(directory, Path):
-        targets = [where for item in missing for where in place.files(item.name)]
+        targets = [where for item in files for where in place.files(item.name)]
         for folder in FOLDERS:
             sweep(directory / folder, targets)
     return Left(digest, [manifest for manifest in found if manifest is not None], missing)

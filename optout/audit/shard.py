@@ -65,7 +65,9 @@ class Place:
 
     def path_of(self, where: Location) -> str:
         """A place as a path under the output folder, with slashes."""
-        return str(where)[len(str(self.directory)) :].lstrip("/")
+        if isinstance(where, Path):
+            return where.relative_to(str(self.directory)).as_posix()
+        return str(where).removeprefix(str(self.directory).rstrip("/") + "/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def on_this_machine(text: str, option: str) -> Path:
     """
     found = location(text)
     if isinstance(found, Remote):
-        mend = "copy it here, or bring it in with optout harvest --store DIR --import URL"
+        mend = "copy it here; what redis:// and postgresql:// hold comes by optout harvest --store DIR --import URL"
         raise UnreadableInput(f"{option} {text}: has to be a folder of this machine", mend=mend)
     return found
 
@@ -143,18 +143,30 @@ def listed(url: str) -> list[tuple[Remote, str]]:
     """
     with _plainly(url):
         system, path = _system(url)
-        if any(sign in path for sign in "*?["):
-            found, base = system.glob(path, detail=True), _fixed(path)
-        elif system.isfile(path):
+        if system.isfile(path):
             found, base = {path: system.info(path)}, path.rpartition("/")[0]
+        elif any(sign in path for sign in "*?["):
+            found, base = system.glob(path, detail=True), _fixed(path)
         else:
             found, base = system.find(path, detail=True), path
         start = len(base.rstrip("/")) + 1 if base else 0
         return [
             (Remote(system.unstrip_protocol(name), _state(about)), _harmless(name[start:]))
             for name, about in sorted(found.items())
-            if about.get("type", "file") == "file"
+            # What ends with a slash stands for a folder that has nothing in it.
+            if about.get("type", "file") == "file" and not name.endswith("/")
         ]
+
+
+def is_below(where: Location, folder: Location) -> bool:
+    """Whether a file lies in a folder, by whatever way it was named."""
+    if isinstance(where, Path) and isinstance(folder, Path):
+        return folder.resolve() in where.resolve().parents
+    if isinstance(where, Path) or isinstance(folder, Path):
+        return False
+    with _plainly(folder.url):
+        system, path = _system(folder.url)
+        return where.url.startswith(f"{system.unstrip_protocol(path).rstrip('/')}/")
 
 
 def names_in(where: Location) -> list[str]:
@@ -172,8 +184,8 @@ def names_in(where: Location) -> list[str]:
 
 
 def _harmless(name: str) -> str:
-    """The name of an object as one of a file: unlike that, an object may be called `../x`."""
-    return "/".join("_" if part in {"", ".", ".."} else part for part in name.split("/"))
+    """The name of an object as one of a file: unlike that, an object may be called `../x`, and have a long name."""
+    return "/".join("_" if part in {"", ".", ".."} else _short(part, 250) for part in name.split("/"))
 
 
 def _fixed(pattern: str) -> str:
@@ -245,13 +257,31 @@ def part_of(where: Location) -> Path:
     if isinstance(where, Remote):
         return Path(mkdtemp(prefix="optout-")) / _short(where.name)
     where.parent.mkdir(parents=True, exist_ok=True)
-    return where.with_name(f".{_short(where.name)}.{gethostname().replace('.', '-')}-{os.getpid()}{PART}")
+    return where.with_name(f".{_short(where.name)}.{_host()}-{os.getpid()}{PART}")
 
 
-def _short(name: str) -> str:
+def _host() -> str:
+    return gethostname().replace(".", "-")
+
+
+def _is_being_written(part: Path) -> bool:
+    """Whether the process of this machine still runs that a file is named after; of other machines nobody knows."""
+    host, _, process = part.name.removesuffix(PART).rpartition(".")[2].rpartition("-")
+    if host != _host() or not process.isdecimal():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _short(name: str, longest: int = _LONGEST_NAME) -> str:
     """The name of a file to write meanwhile: file systems take 255 bytes, and names of objects may be longer."""
     octets = os.fsencode(name)
-    return name if len(octets) <= _LONGEST_NAME else f"{sha256(octets).hexdigest()[:32]}{name[-20:]}"
+    return name if len(octets) <= longest else f"{sha256(octets).hexdigest()[:32]}{name[-20:]}"
 
 
 def sweep(directory: Path, targets: Iterable[Location]) -> None:
@@ -259,7 +289,7 @@ def sweep(directory: Path, targets: Iterable[Location]) -> None:
     names = {str(target.with_name(_short(target.name))) for target in targets if isinstance(target, Path)}
     for part in directory.rglob(f".*{PART}"):
         target = part.with_name(part.name[1:].removesuffix(PART).rpartition(".")[0])
-        if str(target) in names:
+        if str(target) in names and not _is_being_written(part):
             part.unlink(missing_ok=True)
 
 
@@ -315,8 +345,10 @@ def _system(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # noqa: PLC0415 - of an extra
 
     # A listing that is kept would hide what other machines have written meanwhile.
-    system, path = url_to_fs(url, use_listings_cache=False)
-    return system, str(path)
+    scheme, _, rest = url.partition("://")
+    # A name may have `::` in it, which would be taken for the chaining of systems.
+    system, _ = url_to_fs(f"{scheme}://{rest.partition('::')[0]}", use_listings_cache=False)
+    return system, str(system._strip_protocol(url))  # noqa: SLF001 - the only way to a path that is not parsed again
 
 
 @contextmanager

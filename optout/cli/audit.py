@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -155,7 +156,7 @@ def _audit(arguments: Namespace) -> int:
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
     clear_unused(job.store / COMPILED, datetime.now(UTC).timestamp())
-    files = parts.cut(_others(inputs(arguments.data), directory))
+    files = parts.cut(_others(inputs(arguments.data), directory, job.store))
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
     with _Record(job, files, directory) as record:
         manifests = _made(arguments, job, mine, directory, record)
@@ -251,12 +252,22 @@ def _tell_share(manifests: list[Manifest], files: int, *, as_json: bool) -> None
         options.console().print(text, markup=False)
 
 
-def _others(files: list[Input], directory: Location) -> list[Input]:
-    """The files that are not of an audit's own making, where its output lies in the folder that it reads."""
-    if not isinstance(directory, Path):
-        return files
-    own = directory.resolve()
-    return [item for item in files if not (isinstance(item.path, Path) and own in item.path.resolve().parents)]
+def _others(files: list[Input], directory: Location, store: Path) -> list[Input]:
+    """The files that are not of an audit's own making, where its output or store lies in the folder that it reads.
+
+    Raises:
+        UnreadableInput: all of them are.
+    """
+    from optout.audit.job import COMPILED
+    from optout.audit.log_home import FOLDER
+    from optout.audit.storage import is_below
+
+    own = (directory, store / COMPILED, store / FOLDER)
+    found = [item for item in files if not any(is_below(item.path, folder) for folder in own)]
+    if not found:
+        mend = "name another --out, so that nothing of it is written over"
+        raise UnreadableInput(f"{files[0].path} and all else in DATA is in {directory}", mend=mend)
+    return found
 
 
 def _job(arguments: Namespace) -> Job:
@@ -345,6 +356,6 @@ def _summarise(report: dict[str, Any], directory: Location) -> None:
     for number, step in enumerate(report["advice"], 1):
         console.print(f"{number:>2}. {_plain(step['text'])}", markup=False, highlight=False)
         if step["command"]:
-            command = step["command"].replace("OUT", str(directory))
+            command = step["command"].replace("OUT", shlex.quote(str(directory)))
             console.print(f"    {command}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nsee {directory / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

@@ -39,4 +39,18 @@ def spilling(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("set enable_progress_bar = false")
         # Years and days are of UTC wherever the machine stands, or two machines would tell different figures.
         connection.execute("set global timezone = 'UTC'")
-        yield connection
+        with _interrupted():
+            yield connection
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """Let an interruption be one, which DuckDB tells as an error of a question's own."""
+    try:
+        yield
+    except duckdb.InterruptException as fault:
+        raise KeyboardInterrupt from fault
+    except RuntimeError as fault:
+        if str(fault) == "Query interrupted":
+            raise KeyboardInterrupt from fault
+        raise
