@@ -8,7 +8,7 @@ each store, which takes them from its own variables and files.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -267,14 +267,19 @@ def _host() -> str:
 def _is_being_written(part: Path) -> bool:
     """Whether the process of this machine still runs that a file is named after; of other machines nobody knows."""
     host, _, process = part.name.removesuffix(PART).rpartition(".")[2].rpartition("-")
-    if host != _host() or not process.isdecimal():
-        return False
+    return host == _host() and process.isdecimal() and _runs(int(process))
+
+
+def _runs(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        pass
+        return True
+    # A process that was killed is there until somebody asks how it ended, which in many containers nobody does.
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
 
 
