@@ -219,9 +219,7 @@ def test_an_interruption_of_a_long_question_is_an_interruption():
             # Of many pieces, because DuckDB listens between them.
             connection.execute("CREATE TABLE many AS FROM range(4000000)")
             threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
-            connection.execute(
-                "SELECT count(*) FROM many m, range(100) n WHERE hash(m.range + n.range) = 0"
-            ).fetchall()
+            connection.execute("SELECT count(*) FROM many m, range(100) n WHERE hash(m.range + n.range) = 0").fetchall()
 
     with pytest.raises(KeyboardInterrupt):
         ask()
