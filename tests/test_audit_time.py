@@ -218,6 +218,7 @@ def test_a_robots_txt_from_long_ago_permits_nothing_because_another_file_is_newe
         ("permit", "no-reservation"),
     ]
     assert (found[0]["status"], found[0]["if_literal"]) == ("known", "review")
+    assert [row["newest_effect"] for row in found] == ["permit", "deny", "deny", "permit", "permit"]
     by_day, _ = audit(store, tmp_path / "day", rows[:1], "--as-of", "2025-01-15")
     assert by_day[0]["effect"] == "deny"
     now, _ = audit(store, tmp_path / "now", rows[:1])

@@ -175,7 +175,7 @@ class Judge:
             for reading, view, days in zip(self.readings, self._views, near, strict=True)
         )
         when = self._states.when(chosen)
-        newest = self._newest(chosen, located, numbers[0], pages)
+        newest = self._newest(chosen, asked, located, numbers[0], pages)
         return Judged(located, numbers, newest, when, self._gaps(when, dates))
 
     def _meet(self, located: Located, dates: np.ndarray | None, near: Sequence[int]) -> dict[View, np.ndarray]:
@@ -349,8 +349,11 @@ class Judge:
         What it reserved, and what other files did, still counts: nothing tells that it was lifted.
         """
         nothing = self.outcomes.number(undecided(policy.unknown, f"coverage.not-consulted:{ROBOTS_ROLE}", KNOWN))
-        rows = self._states.stale(chosen, asked, policy.nearest_capture_days * _DAY)
+        rows = self._stale(policy, chosen, asked)
         numbers[rows] = [self.outcomes.stricter(own, nothing, "") for own in numbers[rows].tolist()]
+
+    def _stale(self, policy: Policy, chosen: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        return self._states.stale(chosen, asked, policy.nearest_capture_days * _DAY)
 
     def _since(
         self, view: View, chosen: np.ndarray, asked: np.ndarray | None, located: Located, numbers: np.ndarray
@@ -375,13 +378,18 @@ class Judge:
     def _newest(
         self,
         chosen: np.ndarray,
+        asked: np.ndarray | None,
         located: Located,
         numbers: np.ndarray,
         pages: Mapping[int, Sequence[Exchange]],
     ) -> np.ndarray:
         """What rows come to under the newest states of their origins."""
         last = self._states.last(located.codes)
-        rows = np.flatnonzero((chosen != last) & (last != NO_STATE))
+        differs = (chosen != last) & (last != NO_STATE)
+        if asked is not None:
+            # Whose robots.txt is too old for a date, but not for today.
+            differs[self._stale(self.readings[0].policy, chosen, asked)] = True
+        rows = np.flatnonzero(differs)
         if not rows.size:
             return numbers
         newest = numbers.copy()
