@@ -178,6 +178,15 @@ def test_origins_that_are_known_since_are_not_told_as_unknown(store, tmp_path):
     assert {one["domain"]: one["unknown"] for one in report["domains"]} == {"turned.example": 0, "never.example": 0}
 
 
+def test_origins_to_be_harvested_are_such_as_a_harvest_takes(store, tmp_path):
+    urls = ("ftp://never.example/x", "https://never.example/x", "http://never.example/", "wss://never.example/")
+    _, report = audit(store, tmp_path / "out", [(url, None) for url in urls])
+    assert report["rows"]["denied"] == 4
+    listed = (tmp_path / "out/unknown-origins.txt").read_text().split()
+    assert listed == ["http://never.example", "https://never.example"]
+    assert report["unknown_origin_count"] == 2
+
+
 def test_rows_that_wait_for_a_person_are_not_counted_as_unknown_too(store, tmp_path):
     _, report = audit(store, tmp_path / "out", [("https://never.example/", None)], "--policy", "literal")
     (domain,) = report["domains"]

@@ -322,7 +322,8 @@ def _unknown(ask: Asker, target: Path) -> Figures:
     """The origins that nothing is known about: written to a file, the first of them, and what the first are worth."""
     answer = ask.relation(
         "SELECT origin, count(*) AS \"rows\" WHERE status = 'unknown' AND origin IS NOT NULL"
-        f" AND NOT {_THEN} GROUP BY ALL"
+        # An audit judges any scheme that has origins, but only these can be harvested.
+        f" AND NOT {_THEN} AND regexp_matches(origin, '^https?://') GROUP BY ALL"
     )
     into = ask.connection.cursor()
     into.register("answer", answer.to_arrow_reader(_BATCH))
