@@ -35,7 +35,7 @@ def seconds(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """The dates of a column as whole seconds since 1970 UTC, `NO_DATE` where there is none.
 
     Args:
-        column: timestamps (without a zone: UTC), days, ISO 8601 or RFC 9110 texts, Common Crawl's fourteen digits or
+        column: timestamps (without a zone: UTC), days, ISO 8601, RFC 9110 or RFC 5322 texts, Common Crawl's fourteen digits or
             the eight of a day, also as numbers, or numbers since 1970 in seconds, milliseconds, microseconds or
             nanoseconds, told apart by their size. Before the year 1 and after 9999 there are no dates.
     """
@@ -132,7 +132,8 @@ def moment_of(text: str) -> datetime | None:
 def _iso(text: str) -> datetime:
     if text[:_DAY_DIGITS].isdecimal() and text[_DAY_DIGITS : _DAY_DIGITS + 1].isdecimal():
         raise ValueError("Python would take a digit behind the day for what divides it from the time")
-    return datetime.fromisoformat(text)
+    # BigQuery and others write the zone behind a space.
+    return datetime.fromisoformat(f"{text[:-4]}Z" if text.endswith((" UTC", " GMT")) else text)
 
 
 def _digits(text: str) -> datetime:
@@ -142,4 +143,4 @@ def _digits(text: str) -> datetime:
 
 
 def _http(text: str) -> datetime:
-    return datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    return datetime.strptime(text.replace(" GMT", " +0000"), "%a, %d %b %Y %H:%M:%S %z")
