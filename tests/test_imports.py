@@ -173,9 +173,19 @@ def test_a_coding_of_the_transfer_is_removed(tmp_path):
     assert visits[0].body == CLOSED
 
 
-def test_less_of_a_file_than_its_server_announced_is_not_the_file(tmp_path):
-    visits, _ = read(write(tmp_path / "a.warc", robots(0, headers=[("Content-Length", "1000")])))
-    assert visits[0].truncated
+@pytest.mark.parametrize(
+    ("body", "headers", "is_part"),
+    [
+        (CLOSED, [("Content-Length", "1000")], True),
+        (CLOSED, [("Content-Length", "1000"), ("Content-Encoding", "gzip")], False),
+        (b"", [("Content-Length", "1000"), ("Content-Encoding", "gzip")], True),
+        (b"", [("Content-Length", "0")], False),
+    ],
+)
+def test_less_of_a_file_than_its_server_announced_is_not_the_file(tmp_path, body, headers, is_part):
+    """As archives have it of transfers that broke off, and of answers to HEAD."""
+    visits, _ = read(write(tmp_path / "a.warc", robots(0, body=body, headers=headers)))
+    assert visits[0].truncated is is_part
 
 
 def digested(made, payload, **fields):
@@ -290,6 +300,7 @@ def table(**columns):
         ({"url": [5, 6]}, "not text"),
         ({"body": [5, 6]}, "neither binary nor text"),
         ({"status": [200.5, 200.0]}, "no whole number"),
+        ({"status": ["99999999999999999999", "200"]}, "three digits"),
         ({"fetched_at": pa.array([9_000_000_000_000_000_000, 0], pa.timestamp("ms"))}, "no timestamp"),
         ({"fetched_at": pa.array([-9_000_000_000_000_000_000, 0], pa.timestamp("us", "UTC"))}, "no timestamp"),
         ({"status": ["many", "200"]}, "many"),
@@ -318,6 +329,7 @@ def table(**columns):
         "url",
         "body",
         "half-a-status",
+        "long-status",
         "far",
         "early",
         "status",

@@ -53,13 +53,19 @@ def is_chunked(headers: Iterable[tuple[str, str]]) -> bool:
     return any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers)
 
 
-def announced(headers: Iterable[tuple[str, str]]) -> int:
-    """How long a body was to be (RFC 9112 section 6.3); 0 where a coding that is gone may have made it longer."""
+def is_part(body: bytes, headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a collector kept less of a body than was announced (RFC 9112 section 6.3).
+
+    Where a coding is named that may be gone, the lengths cannot be compared; nothing at all is less than anything.
+
+    Args:
+        body: as it was kept.
+        headers: of its message.
+    """
     listed = list(headers)
-    if codings(listed) or is_chunked(listed):
-        return 0
     said = next((value.strip() for name, value in listed if name.lower() == "content-length"), "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
+    length = int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
+    return len(body) < (min(length, 1) if codings(listed) or is_chunked(listed) else length)
 
 
 def unsaid(body: bytes) -> str | None:

@@ -30,6 +30,7 @@ _BUFFER = 1 << 20
 _LARGEST = 16_000_000
 _FAILED = "failed"
 _IN_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_STATUSES = 1_000
 _MOST = (1 << 63) - 1
 _EDGES = tuple(int(datetime(year, 1, 2, tzinfo=UTC).timestamp()) for year in (1, 9999))
 
@@ -133,14 +134,17 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
         body=body,
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
-        truncated=is_cut or len(received) < coding.announced(headers),
+        truncated=is_cut or coding.is_part(received, headers),
     )
 
 
 def _status(value: object) -> int:
+    """A status; collectors write 0 or less for a fetch that failed."""
     status = int(value)  # type: ignore[call-overload]
     if isinstance(value, float) and status != value:
         raise ValueError(f"status {value} is no whole number")
+    if not -_STATUSES < status < _STATUSES:
+        raise ValueError(f"status {str(value)[:40]} has more than three digits (RFC 9110 section 15)")
     return int(status)
 
 

@@ -221,7 +221,7 @@ class Reader:
         body, is_cut = coding.plain(whole, http, _LARGEST, is_cut=is_cut)
         if not is_cut:
             _check_digest(record.headers.get("WARC-Payload-Digest") or "", received, whole, body)
-        is_cut = is_cut or len(received) < coding.announced(http)
+        is_cut = is_cut or coding.is_part(received, http)
         for key in filter(None, (digest, record.record_id)):
             self._bodies.put(key, (body, is_cut), len(body) + 200)
         return body, is_cut
