@@ -302,6 +302,19 @@ def test_what_a_visit_did_not_ask_for_is_unreachable_and_no_permission():
     assert not is_complete(last, ROLES, NOON - timedelta(days=1))
 
 
+def test_what_was_known_of_a_file_stands_where_it_was_not_asked_for(harvest, simulator, tmp_path):
+    site = simulator.origin()
+    site.put("/.well-known/tdmrep.json", Answer(body=b'[{"location": "/", "tdm-reservation": 1}]'))
+    harvest(site.url)
+    site.put("/.well-known/ai.txt", Answer(429, (("Retry-After", "3600"),)))
+    other = simulator.origin()
+    other.put("/.well-known/ai.txt", Answer(429, (("Retry-After", "3600"),)))
+    harvest(site.url, other.url, options=["--refresh"])
+    assert newest(tmp_path, site.url)["/.well-known/ai.txt"].status == 429
+    assert newest(tmp_path, site.url)["/.well-known/tdmrep.json"].status == 200
+    assert newest(tmp_path, other.url)["/.well-known/tdmrep.json"].error == "not-asked"
+
+
 def test_nothing_else_is_asked_of_an_origin_that_a_robots_txt_out_of_reach_closes():
     assert [exchange.role for exchange in visit(Script((500, ())))] == ["/robots.txt"]
 

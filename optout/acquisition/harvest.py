@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from optout.acquisition import origin_list
-from optout.acquisition.captures import StoreError, StoreUnreachable
+from optout.acquisition.captures import NOT_ASKED, StoreError, StoreUnreachable
 from optout.acquisition.claims import LEASE_SECONDS, Claims
 from optout.acquisition.lanes import Lanes
 from optout.acquisition.origin_list import BadLine
 from optout.acquisition.visit import reached
 from optout.model import Exchange
+from optout.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -279,8 +280,15 @@ class Harvest:
             self._moved.set()
 
     def _put(self, batch: Sequence[tuple[Target, list[Visit]]]) -> None:
-        self._store.put(exchange for _, visits in batch for visit in visits for exchange in visit)
+        self._store.put(self._news([exchange for _, visits in batch for visit in visits for exchange in visit]))
         self._claims.release(target for target, _ in batch)
+
+    def _news(self, exchanges: Sequence[Exchange]) -> list[Exchange]:
+        """Without the files that were not asked for and are known: what they said stands until they are."""
+        owners = {exchange.url: origin_of(exchange.url).text for exchange in exchanges if exchange.error == NOT_ASKED}
+        last = self._store.latest(sorted(set(owners.values()))) if owners else {}
+        known = {capture.url for found in last.values() for capture in found if capture.error != NOT_ASKED}
+        return [exchange for exchange in exchanges if exchange.error != NOT_ASKED or exchange.url not in known]
 
     def _count(self, batch: Sequence[tuple[Target, list[Visit]]]) -> None:
         for target, visits in batch:
