@@ -384,6 +384,9 @@ def test_a_body_that_is_shorter_than_was_announced_is_a_part(tmp_path):
     pq.write_table(table(headers=['{"Content-Length": 1000}', '{"Content-Length": 26}']), tmp_path / "a.parquet")
     visits, _ = read(tmp_path / "a.parquet")
     assert [visit.truncated for visit in visits] == [True, False]
+    pq.write_table(table(headers=['{"Content-Length": 28}'] * 2, body=[CLOSED.decode()] * 2), tmp_path / "b.parquet")
+    visits, _ = read(tmp_path / "b.parquet")
+    assert [visit.truncated for visit in visits] == [False, False]
 
 
 def test_urls_as_octets_and_days_without_an_hour_are_understood(tmp_path):
@@ -488,6 +491,16 @@ def test_a_saved_file_under_no_host_is_a_fault(tmp_path, name):
     visits, faults = read(tmp_path / "saved")
     assert visits == []
     assert "HOST/robots.txt" in faults[0]
+
+
+@pytest.mark.parametrize(("data", "body"), [(gzip.compress(CLOSED), CLOSED), (gzip.compress(CLOSED)[:-9], None)])
+def test_a_saved_file_is_decoded_or_a_fault(tmp_path, data, body):
+    """Mirrors keep what a server sent, whatever it was coded in."""
+    (tmp_path / "a.example").mkdir()
+    (tmp_path / "a.example" / "robots.txt").write_bytes(data)
+    visits, faults = read(tmp_path)
+    assert [visit.body for visit in visits] == ([] if body is None else [body])
+    assert len(faults) == (body is None)
 
 
 def test_a_saved_file_from_the_future_is_a_fault(tmp_path):

@@ -130,6 +130,24 @@ def plain(body: bytes, headers: Iterable[tuple[str, str]], limit: int, *, is_cut
     return body[:limit], is_cut or len(body) > limit
 
 
+def bare(body: bytes, limit: int, *, is_cut: bool = False) -> tuple[bytes, bool]:
+    """A text without the coding that only its first octets tell, because its message was not kept.
+
+    Args:
+        body: as it was kept.
+        limit: as for `decoded`.
+        is_cut: as for `decoded`.
+
+    Returns:
+        as `decoded`.
+
+    Raises:
+        CodingError: it is in a coding and cannot be decoded.
+    """
+    name = unsaid(body)
+    return plain(body, (("Content-Encoding", name or ""),), limit, is_cut=is_cut)
+
+
 _MAGIC = {_GZIP_MAGIC: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _SNIFFED = 1_445

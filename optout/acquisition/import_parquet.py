@@ -124,8 +124,9 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
     if status is not None and 200 <= status < 300 and values["body"] is None:
         raise ValueError(f"status {status} without a body, which might have said anything")
     received = _body(values["body"])
-    unsaid = None if headers else coding.unsaid(received)
-    body, is_cut = coding.plain(received, headers or (("Content-Encoding", unsaid or ""),), _LARGEST)
+    # Text may have lost a mark or carriage returns since it was octets, so that only octets can be counted.
+    is_part = not isinstance(values["body"], str) and coding.is_part(received, headers)
+    body, is_cut = coding.plain(received, headers, _LARGEST) if headers else coding.bare(received, _LARGEST)
     return Exchange(
         url,
         role,
@@ -134,7 +135,7 @@ def _exchange(values: Mapping[str, Any], roles: Sequence[str]) -> Exchange | Non
         body=body,
         error=_FAILED if status is None else None,
         fetched_at=_time(values["fetched_at"]),
-        truncated=is_cut or coding.is_part(received, headers),
+        truncated=is_cut or is_part,
     )
 
 

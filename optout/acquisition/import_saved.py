@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from optout.acquisition import coding
 from optout.acquisition.imports import Fault, role_of
 from optout.errors import MalformedUrl
 from optout.model import Exchange
@@ -47,8 +48,11 @@ class Reader:
         saved_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         with path.open("rb") as file:
             body = file.read(_LARGEST + 1)
-        cut = len(body) > _LARGEST
-        body = body[:_LARGEST]
+        try:
+            body, cut = coding.bare(body[:_LARGEST], _LARGEST, is_cut=len(body) > _LARGEST)
+        except coding.CodingError as error:
+            yield Fault(str(path), "", str(error))
+            return
         yield (Exchange(origin + role, role, status=200, body=body, fetched_at=saved_at, truncated=cut),)
 
 
