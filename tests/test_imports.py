@@ -217,6 +217,9 @@ def test_what_revisits_a_part_of_a_file_is_a_part(tmp_path):
     again = digested(robots(0, body=b"", kind="revisit"), CLOSED).replace(b"2026-03-01", b"2026-03-02", 1)
     visits, _ = read(write(tmp_path / "a.warc", cut, again))
     assert [(visit.body, visit.truncated) for visit in visits] == [(CLOSED, True)] * 2
+    part = digested(robots(0, body=b"", kind="revisit"), CLOSED, WARC_Truncated=b"length")
+    visits, _ = read(write(tmp_path / "a.warc", digested(robots(1), CLOSED), part))
+    assert [visit.truncated for visit in visits] == [False, True]
 
 
 @pytest.mark.parametrize(

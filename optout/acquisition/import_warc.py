@@ -200,7 +200,7 @@ class Reader:
             status=200 if status == 304 else status,
             headers=_headers(record, http),
             body=body,
-            truncated=cut,
+            truncated=cut or "WARC-Truncated" in fields,
         )
 
     def _body(self, record: WarcRecord, http: HeaderMap) -> tuple[bytes, bool]:
