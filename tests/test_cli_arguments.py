@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from optout.cli import main
+from optout.cli.exit_codes import INTERRUPTED
 
 TO_REFUSE = [
     ("complaint show 9999999999999999999999", "whole number"),
@@ -57,3 +58,12 @@ def test_the_command_that_imports_upheld_complaints_can_be_pasted(capsys, tmp_pa
     command = shlex.split(capsys.readouterr().out)[1:]
     assert command[command.index("--issuer") + 1] == "B. O'Neill"
     assert main([*command, "--store", str(tmp_path / "lists"), "--quiet"]) == 0
+
+
+def test_an_interruption_while_a_command_is_loaded_is_told_in_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optout.cli.import_module", interrupted)
+    assert main(["harvest", "origins.txt", "--store", "store"]) == INTERRUPTED
+    assert capsys.readouterr().err == "optout harvest: interrupted; run it again to go on\n"

@@ -59,15 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = available()
     chosen = [command for command in commands if arguments[:1] == [command]]
-    parser = build_parser(chosen or commands)
-    options = parser.parse_args(arguments)
+    name = " ".join(["optout", *chosen])
     try:
+        # What a command needs takes a second to load, and may be interrupted as well.
+        options = build_parser(chosen or commands).parse_args(arguments)
         return int(options.run(options))
     except OptoutError as error:
-        print(f"optout {options.command}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        print(f"optout {options.command}: interrupted; run it again to go on", file=sys.stderr)
+        print(f"{name}: interrupted; run it again to go on", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away; there is nobody left to tell.
