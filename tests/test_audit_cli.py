@@ -318,6 +318,12 @@ def test_wrong_usage_is_told_in_one_line(store, tmp_path, monkeypatch, capsys, a
     assert said in capsys.readouterr().err
 
 
+def test_no_processes_do_no_work(tmp_path, capsys):
+    words = ["audit", "data.jsonl", "--store", str(tmp_path), "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert main(words) == 2
+    assert "--workers 0 is no number of processes" in capsys.readouterr().err
+
+
 def test_a_file_is_judged_once_however_often_it_is_named(store, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jsonl").write_text('{"url": "https://open.example/"}\n')

@@ -100,6 +100,8 @@ def run(arguments: Namespace) -> int:
     for name, value in (("DATA", arguments.data), ("--store DIR", arguments.store), ("--out OUT", arguments.out)):
         if not value:
             raise UnreadableInput(f"no {name} given", mend="write optout audit DATA... --store DIR --out OUT")
+    if arguments.workers < 1:
+        raise UnreadableInput(f"--workers {arguments.workers} is no number of processes", mend="write 1 or more")
     return _audit(arguments)
 
 
