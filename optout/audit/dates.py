@@ -35,9 +35,9 @@ def seconds(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """The dates of a column as whole seconds since 1970 UTC, `NO_DATE` where there is none.
 
     Args:
-        column: timestamps (without a zone: UTC), days, ISO 8601, RFC 9110 or RFC 5322 texts, Common Crawl's fourteen digits or
-            the eight of a day, also as numbers, or numbers since 1970 in seconds, milliseconds, microseconds or
-            nanoseconds, told apart by their size. Before the year 1 and after 9999 there are no dates.
+        column: timestamps (without a zone: UTC), days, ISO 8601, RFC 9110 or RFC 5322 texts, Common Crawl's fourteen
+            digits or the eight of a day, also as numbers, or numbers since 1970 in seconds, milliseconds, microseconds
+            or nanoseconds, told apart by their size. Before the year 1 and after 9999 there are no dates.
     """
     found = _seconds(column)
     return np.where((found >= _YEAR_1) & (found < _YEAR_10000), found, NO_DATE)
