@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import evidence_samples as samples
+import pyarrow as pa
 import pytest
 from evidence_samples import begin, decide, later, robots
 
@@ -220,6 +221,20 @@ def test_an_interruption_of_a_long_question_is_an_interruption():
             connection.execute("CREATE TABLE many AS FROM range(4000000)")
             threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
             connection.execute("SELECT count(*) FROM many m, range(100) n WHERE hash(m.range + n.range) = 0").fetchall()
+
+    with pytest.raises(KeyboardInterrupt):
+        ask()
+
+
+def test_an_interruption_of_rows_that_we_give_is_an_interruption():
+    def batches():
+        yield pa.record_batch({"a": [1]})
+        signal.raise_signal(signal.SIGINT)
+
+    def ask():
+        with spilling() as connection:
+            connection.register("ours", pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), batches()))
+            connection.execute("SELECT sum(a) FROM ours").fetchall()
 
     with pytest.raises(KeyboardInterrupt):
         ask()

@@ -50,7 +50,8 @@ def _interrupted() -> Iterator[None]:
         yield
     except duckdb.InterruptException as fault:
         raise KeyboardInterrupt from fault
-    except RuntimeError as fault:
-        if str(fault) == "Query interrupted":
+    except (RuntimeError, duckdb.Error) as fault:
+        # The second where it met Python code of ours that gives rows.
+        if str(fault) == "Query interrupted" or str(fault).rstrip().endswith("\nKeyboardInterrupt"):
             raise KeyboardInterrupt from fault
         raise
