@@ -114,6 +114,7 @@ def test_lines_add_up_and_those_that_mean_nothing_are_not_waited_for(harvest, si
 @pytest.mark.parametrize(
     ("data", "what"),
     [(gzip.compress(b"example.com\n"), "compressed"), ("example.com\n".encode("utf-16"), "in UTF-16")],
+    ids=["gzip", "UTF-16"],
 )
 def test_a_list_that_is_none_is_named_once(data, what, tmp_path, capsys):
     (tmp_path / "list").write_bytes(data)

@@ -496,7 +496,11 @@ def test_a_saved_file_under_no_host_is_a_fault(tmp_path, name):
     assert "HOST/robots.txt" in faults[0]
 
 
-@pytest.mark.parametrize(("data", "body"), [(gzip.compress(CLOSED), CLOSED), (gzip.compress(CLOSED)[:-9], None)])
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [(gzip.compress(CLOSED), CLOSED), (gzip.compress(CLOSED)[:-9], None)],
+    ids=["whole", "cut"],
+)
 def test_a_saved_file_is_decoded_or_a_fault(tmp_path, data, body):
     """Mirrors keep what a server sent, whatever it was coded in."""
     (tmp_path / "a.example").mkdir()
