@@ -527,3 +527,19 @@ def test_an_audit_with_a_stale_compiled_tier_says_so_once_and_gives_the_same_row
     found = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     assert found.stderr.count("pure Python gives the same answers") == 1
     assert rows(tmp_path / "slow") == rows(tmp_path / "usual")
+
+
+def test_files_of_no_known_form_are_named_once_and_markers_are_not(store, tmp_path, capsys):
+    data = tmp_path / "in"
+    data.mkdir()
+    (data / "a.jsonl").write_text('{"url": "https://open.example/"}\n')
+    for name in ("a.csv", "b.arrow", "c\x1b.zip", "d.txt", "_SUCCESS", ".gitattributes"):
+        (data / name).write_text("x")
+    for out in (tmp_path / "out", data / "out", data / "out"):
+        assert audit(store, out, data) == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if "no known form" in line]
+        named = "a.csv, b.arrow, c\ufffd.zip and 1 more"
+        assert said == [f"optout audit: 4 files of no known form in DATA: not judged, not kept: {named}"]
+    (data / "d.txt").unlink()
+    assert audit(store, tmp_path / "other", data / "*.jsonl") == 0
+    assert "no known form" not in capsys.readouterr().err

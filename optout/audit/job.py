@@ -22,7 +22,7 @@ from optout.errors import PolicyError, UnreadableInput
 from optout.identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from optout.audit.parts import Part
 
@@ -163,15 +163,19 @@ def shard_name(name: str) -> str:
     return f"{sha256(name.encode()).hexdigest()[:32]}-{flat[-40:]}"
 
 
-def inputs(arguments: Iterable[str]) -> list[Input]:
+def inputs(arguments: Iterable[str], passed_over: Callable[[Location], None] = lambda _: None) -> list[Input]:
     """The files that arguments name, in order: files, folders with all that is in them, globs, and URLs of the same.
+
+    Args:
+        arguments: as users give them.
+        passed_over: told of each file that was found and is of no known form.
 
     Raises:
         UnreadableInput: one names nothing, or something of no known form.
     """
     once: dict[str, tuple[Location, str]] = {}
     for argument in arguments:
-        named = _named(argument) if argument else ()
+        named = _named(argument, passed_over) if argument else ()
         if not named:
             mend = "name Parquet, JSON Lines, WARC or tar files"
             raise UnreadableInput(f"{argument or 'an empty name'}: no such file", mend=mend)
@@ -185,7 +189,7 @@ def _place(path: Location) -> str:
     return str(path.absolute().parent.resolve() / path.name) if isinstance(path, Path) else path.url
 
 
-def _named(argument: str) -> list[tuple[Location, str]]:
+def _named(argument: str, passed_over: Callable[[Location], None]) -> list[tuple[Location, str]]:
     path = location(argument)
     found = [*_here(path)] if isinstance(path, Path) else listed(path.url)
     known = [(one, name) for one, name in found if format_of(one.name) is not None]
@@ -193,6 +197,9 @@ def _named(argument: str) -> list[tuple[Location, str]]:
         raise UnreadableInput(
             f"{argument}: of no known form", mend="use .parquet, .jsonl, .warc or .tar, packed or not"
         )
+    for one, _ in found:
+        if format_of(one.name) is None:
+            passed_over(one)
     return known
 
 

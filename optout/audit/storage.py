@@ -169,6 +169,11 @@ def is_below(where: Location, folder: Location) -> bool:
         return where.url.startswith(f"{system.unstrip_protocol(path).rstrip('/')}/")
 
 
+def is_any_below(where: Location, folders: Iterable[Location]) -> bool:
+    """Whether a file lies in one of some folders."""
+    return any(is_below(where, folder) for folder in folders)
+
+
 def names_in(where: Location) -> list[str]:
     """The files in a folder, by their names relative to it; none where there is no such folder.
 

@@ -151,14 +151,17 @@ def _audit(arguments: Namespace) -> int:
     from optout.audit.job import COMPILED, inputs, share
     from optout.audit.resume import whole
     from optout.audit.shelf import clear_unused
-    from optout.audit.storage import location
+    from optout.audit.storage import is_any_below, location
 
     if not arguments.quiet:
         _tell_tier()
     job, directory = _job(arguments), location(arguments.out)
     job.judge()
     clear_unused(job.store / COMPILED, datetime.now(UTC).timestamp())
-    files = parts.cut(_others(inputs(arguments.data), directory, job.store))
+    strange: list[Location] = []
+    own = _own(directory, job.store)
+    files = parts.cut(_others(inputs(arguments.data, strange.append), own))
+    _tell_strange([one for one in strange if not is_any_below(one, (directory, job.store))])
     mine = share(files, *_share(arguments.shard)) if arguments.shard else files
     with _Record(job, files, directory) as record:
         manifests = _made(arguments, job, mine, directory, record)
@@ -254,22 +257,42 @@ def _tell_share(manifests: list[Manifest], files: int, *, as_json: bool) -> None
         options.console().print(text, markup=False)
 
 
-def _others(files: list[Input], directory: Location, store: Path) -> list[Input]:
-    """The files that are not of an audit's own making, where its output or store lies in the folder that it reads.
+def _own(directory: Location, store: Path) -> tuple[Location, ...]:
+    """The folders of an audit's own making, which may lie in the folder that it reads."""
+    from optout.audit.job import COMPILED
+    from optout.audit.log_home import FOLDER
+
+    return directory, store / COMPILED, store / FOLDER
+
+
+def _others(files: list[Input], own: tuple[Location, ...]) -> list[Input]:
+    """The files that are not of an audit's own making.
 
     Raises:
         UnreadableInput: all of them are.
     """
-    from optout.audit.job import COMPILED
-    from optout.audit.log_home import FOLDER
-    from optout.audit.storage import is_below
+    from optout.audit.storage import is_any_below
 
-    own = (directory, store / COMPILED, store / FOLDER)
-    found = [item for item in files if not any(is_below(item.path, folder) for folder in own)]
+    found = [item for item in files if not is_any_below(item.path, own)]
     if not found:
         mend = "name another --out, so that nothing of it is written over"
-        raise UnreadableInput(f"{files[0].path} and all else in DATA is in {directory}", mend=mend)
+        raise UnreadableInput(f"{files[0].path} and all else in DATA is in {own[0]}", mend=mend)
     return found
+
+
+_NAMED = 3
+_MARKERS = ("_", ".")
+"""What the names of files begin with that hold no data, as engines and people hold it: `_SUCCESS`, `.gitattributes`."""
+
+
+def _tell_strange(files: list[Location]) -> None:
+    """Say which files are of no known form, or rows would seem to have been judged that nobody has looked at."""
+    names = [one.name for one in files if not one.name.startswith(_MARKERS)]
+    if names:
+        count = "1 file" if len(names) == 1 else f"{len(names):,} files"
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        listed = _plain(", ".join(names[:_NAMED]))
+        print(f"optout audit: {count} of no known form in DATA: not judged, not kept: {listed}{more}", file=sys.stderr)
 
 
 def _job(arguments: Namespace) -> Job:
