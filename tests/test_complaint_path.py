@@ -146,7 +146,7 @@ class TestWholeWay:
 
         # The complaint finds both copies, and the files that hold them.
         places = ["--evidence", tmp_path / "crawl-1", "--audit", tmp_path / "audit-1"]
-        claim = ["--name", "Ada", "--claim", "Mine.", "--subject", f"{taken.url}/work"]
+        claim = ["--name", "Ada Lovelace", "--claim", "Mine.", "--subject", f"{taken.url}/work"]
         said = json.loads(optout("complaint", "add", *claim, *places, "--json", *register))
         assert said["found"]["kept"] == 2
         before = {file["file"]: file["sha256"] for file in said["steps"][-1]["said"]["kept_files"]}
@@ -181,7 +181,7 @@ class TestWholeWay:
         assert json.loads(optout(*check, *there))["outcome"] == "holds"
         found = json.loads(proof.read_text())
         assert [line["url"] for line in found["gone"]] == [urls[0]] * 2
-        assert "Ada" not in proof.read_text()
+        assert "Lovelace" not in proof.read_text()
         assert verify(tmp_path / "register" / "evidence").outcome is not Outcome.FAILS
 
         assert main(list(map(str, check))) == 3
