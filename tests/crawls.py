@@ -125,7 +125,7 @@ async def crawl(
             "REMOTE_CONTROL_ENABLED": False,
             "USER_AGENT": "ExampleBot/1.0 (+https://bot.example/)",
             "OPTOUT_DIR": str(directory),
-            "OPTOUT_SIGNAL_TIMEOUT": 1,
+            "OPTOUT_SIGNAL_TIMEOUT": 20,
             "DOWNLOAD_DELAY": 0,
             "CONCURRENT_REQUESTS": 64,
             "CONCURRENT_REQUESTS_PER_DOMAIN": 64,

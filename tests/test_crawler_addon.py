@@ -86,7 +86,6 @@ ROBOTS = {
     "401": (Answer(401), True, False),
     "403": (Answer(403), True, False),
     "429": (Answer(429), True, False),
-    "time-out": (Answer(hold=3, body=ALLOWS), False, False),
     "no answer": (Answer(drop=True), False, False),
     "Latin-1 bytes": (Answer(body=LATIN), False, False),
     "byte order mark": (Answer(body=b"\xef\xbb\xbf" + FORBIDS), False, False),
@@ -110,6 +109,18 @@ async def test_what_an_unusual_robots_txt_means(policy: str, simulator: Simulato
     expected["http://no-such-host.invalid/page"] = "no such host", False
     done = await crawl(tmp_path, *expected, OPTOUT_POLICY=policy, CONCURRENT_REQUESTS=100)
     assert {expected[url][0]: url in done.urls for url in expected} == dict(expected.values())
+
+
+@pytest.mark.parametrize("policy", ["literal", "eu-gpai"])
+async def test_a_robots_txt_that_does_not_come_in_time_permits_nothing(
+    policy: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    late = simulator.origin()
+    late.put("/robots.txt", Answer(hold=3, body=ALLOWS))
+    done = await crawl(tmp_path, late.page("/page"), OPTOUT_POLICY=policy, OPTOUT_SIGNAL_TIMEOUT=1)
+    assert done.urls == set()
+    assert late.asked("/robots.txt") == 1
+    assert late.asked("/page") == 0
 
 
 async def test_robots_txt_redirects_count_for_the_first_authority(simulator: Simulator, tmp_path: Path) -> None:
