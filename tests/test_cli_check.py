@@ -92,8 +92,8 @@ def simulator():
         yield running
 
 
-def answer_of(url, capsys) -> tuple[int, dict]:
-    code = main(["check", url, "--allow-private", "--json", "--timeout", "1"])
+def answer_of(url, capsys, *options) -> tuple[int, dict]:
+    code = main(["check", url, "--allow-private", "--json", *options])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -128,8 +128,8 @@ def test_a_page_that_nobody_could_look_at_is_no_permission(simulator, capsys):
     site.put("/drop", OriginAnswer(drop=True))
     site.put("/slow", OriginAnswer(hold=3))
     site.put("/coded", OriginAnswer(headers=(("Content-Encoding", "fold"),), body=b"page"))
-    for path in ("/drop", "/slow", "/coded"):
-        code, answer = answer_of(site.url + path, capsys)
+    for path, options in (("/drop", ()), ("/slow", ("--timeout", "1")), ("/coded", ())):
+        code, answer = answer_of(site.url + path, capsys, *options)
         assert (code, answer["coverage"]["resource"]) == (3, "unreachable")
         assert answer["decisions"]["ai-train"] == {"effect": "review", "reason": "coverage.unreachable:resource"}
 

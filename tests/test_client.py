@@ -253,7 +253,7 @@ def test_an_address_is_asked_so_many_times_at_once_and_waiting_is_not_counted(si
     lock, now, most = threading.Lock(), [0], [0]
 
     async def run():
-        limits = Limits(seconds=0.5, allow_private=True)
+        limits = Limits(seconds=2.0, allow_private=True)
         async with open_fetcher(US, limits, Slots(2)) as fetcher:
             asked = (fetcher.fetch(Planned(f"{origin.url}/{number}", "/robots.txt")) for number in range(8))
             return await asyncio.gather(*asked)
@@ -265,7 +265,7 @@ def test_an_address_is_asked_so_many_times_at_once_and_waiting_is_not_counted(si
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])
-            threading.Event().wait(0.2)
+            threading.Event().wait(0.6)
             with lock:
                 now[0] -= 1
             super().do_GET()

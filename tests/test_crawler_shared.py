@@ -203,7 +203,7 @@ async def test_a_node_that_died_is_not_waited_for_longer_than_a_fetch(
     with open_store(redis_store.address, create=True) as store:
         store.backend.lease([site.url], "dead", 3600)
     page = site.page("/")
-    done = await crawl(tmp_path / "out", page, OPTOUT_STORE=redis_store.address, OPTOUT_SIGNAL_TIMEOUT=1)
+    done = await crawl(tmp_path / "out", page, OPTOUT_STORE=redis_store.address, OPTOUT_SIGNAL_TIMEOUT=3)
     assert done.urls == {page}
     with open_store(redis_store.address) as store:
         assert store.newest(site.url)
