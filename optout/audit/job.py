@@ -192,14 +192,16 @@ def _place(path: Location) -> str:
 def _named(argument: str, passed_over: Callable[[Location], None]) -> list[tuple[Location, str]]:
     path = location(argument)
     found = [*_here(path)] if isinstance(path, Path) else listed(path.url)
-    known = [(one, name) for one, name in found if format_of(one.name) is not None]
+    known = []
+    for one, name in found:
+        if format_of(one.name) is None:
+            passed_over(one)
+        else:
+            known.append((one, name))
     if found and not known:
         raise UnreadableInput(
             f"{argument}: of no known form", mend="use .parquet, .jsonl, .warc or .tar, packed or not"
         )
-    for one, _ in found:
-        if format_of(one.name) is None:
-            passed_over(one)
     return known
 
 

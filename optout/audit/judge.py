@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optout.acquisition.lists import Lists
-from optout.audit.dates import NO_DATE
+from optout.audit.dates import DAY, NO_DATE
 from optout.audit.listed import Listed
 from optout.audit.locate import NOWHERE, Located, Locator
 from optout.audit.outcomes import KNOWN, MALFORMED, SINCE, UNKNOWN, Outcomes, undecided
@@ -56,8 +56,6 @@ KERNEL = compiled_tier()
 
 ORIGINS_KEPT = 200_000
 SITES_KEPT = 100_000
-
-_DAY = 86_400
 
 
 class When(StrEnum):
@@ -168,7 +166,7 @@ class Judge:
         near = [reading.policy.nearest_capture_days for reading in self.readings]
         met = self._meet(located, dates, near)
         asked = self._asked(located.codes, dates)
-        choices = {days: self._choose(located.codes, asked, days * _DAY) for days in set(near)}
+        choices = {days: self._choose(located.codes, asked, days * DAY) for days in set(near)}
         chosen = choices[near[0]]
         numbers = tuple(
             self._reading(reading, view, choices[days], located, pages, met.get(view), asked)
@@ -195,7 +193,7 @@ class Judge:
                 states.extend([self._read(origin) for origin in located.origins[first : first + WAVE]])
                 rows = np.flatnonzero((located.codes >= first) & (located.codes < first + WAVE))
                 asked = self._asked(located.codes[rows], None if dates is None else dates[rows])
-                choices = [self._choose(located.codes[rows], asked, days * _DAY) for days in near]
+                choices = [self._choose(located.codes[rows], asked, days * DAY) for days in near]
                 self._learn(known, located, rows, list(zip(self._views, choices, strict=True)), met)
         return met
 
@@ -353,7 +351,7 @@ class Judge:
         numbers[rows] = [self.outcomes.stricter(own, nothing, "") for own in numbers[rows].tolist()]
 
     def _stale(self, policy: Policy, chosen: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        return self._states.stale(chosen, asked, policy.nearest_capture_days * _DAY)
+        return self._states.stale(chosen, asked, policy.nearest_capture_days * DAY)
 
     def _since(
         self, view: View, chosen: np.ndarray, asked: np.ndarray | None, located: Located, numbers: np.ndarray

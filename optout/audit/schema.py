@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from optout.audit.dates import NO_DATE
+from optout.audit.dates import DAY, NO_DATE
 from optout.audit.locate import NOWHERE
 from optout.model import Effect, Purpose
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from optout.audit.outcomes import Outcome
 
 MOMENT = pa.timestamp("us", tz="UTC")
-_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def decisions(judge: Judge, judged: Judged, rows: Rows) -> pa.Table:
         "url": judged.located.urls.cast(pa.large_string()),
         **answers(judge, judged),
         "date": pa.nulls(count, MOMENT) if rows.dates is None else moments(rows.dates),
-        "gap_days": nothing if judged.gaps is None else pa.array(judged.gaps // _DAY, mask=judged.dates == NO_DATE),
+        "gap_days": nothing if judged.gaps is None else pa.array(judged.gaps // DAY, mask=judged.dates == NO_DATE),
         "bytes": nothing if rows.sizes is None else pa.array(rows.sizes, pa.int64()),
         "tokens": nothing if rows.tokens is None else rows.tokens,
         "language": pa.nulls(count, pa.string()) if rows.languages is None else rows.languages,
